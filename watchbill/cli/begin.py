@@ -1,0 +1,96 @@
+"""What every verb that writes does first: find the workspace, settle what was left, pick up answers.
+
+Owns the common beginning and the logger of a command. Heavy parts are imported here, inside the functions, so that
+`--help` and `status` stay quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from watchbill.tools.git import Repository
+    from watchbill.tools.sandbox import Sandbox
+    from watchbill.workspace import Workspace
+
+WORKSPACE = "WATCHBILL_WORKSPACE"
+chosen: dict[str, Path | None] = {"workspace": None}
+
+
+def workspace() -> Workspace:
+    """The workspace that was named, or the one here or above."""
+    from watchbill.workspace import open_workspace
+
+    named = chosen["workspace"] or (Path(os.environ[WORKSPACE]) if os.environ.get(WORKSPACE) else None)
+    return open_workspace(named or Path.cwd())
+
+
+def settled(opened: Workspace) -> Workspace:
+    """Settle what a dead run left and publish answers written into files, saying each in one line."""
+    from watchbill.settle import settle
+
+    for line in settle(opened, now()):
+        note(line)
+    take_answers(opened)
+    return opened
+
+
+def take_answers(opened: Workspace) -> None:
+    """Publish the answers that were written into inbox files."""
+    from watchbill.stages.decide import pick_up
+
+    decided, troubles = pick_up(opened, now())
+    for answer in decided:
+        onward = f"; it goes to {' and '.join(answer.step.to)}" if answer.step else ""
+        note(f"{answer.item}: {answer.decision} (from the file){onward}")
+    for trouble in troubles:
+        note(trouble)
+
+
+def logger(opened: Workspace) -> Any:
+    """The log of this command: a file of the day, and lines for whoever watches."""
+    from watchbill.cli.progress import teller
+    from watchbill.tools.log import open_log
+
+    return open_log(opened.layout.logs, teller())
+
+
+def sandbox_of(opened: Workspace) -> Callable[[Repository], Sandbox]:
+    """How a command gets its sandbox: proven once, when it is first needed."""
+    made: list[Sandbox] = []
+
+    def make(repo: Repository) -> Sandbox:
+        from watchbill.tools.sandbox import choose
+
+        if not made:
+            settings = opened.settings
+            made.append(choose(settings.sandbox.mode, settings.readable(), repo.common_dir))
+            if made[0].name == "none":
+                note('commands run WITHOUT a sandbox ([sandbox] mode = "none"); every record says so')
+        return made[0]
+
+    return make
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def note(text: str) -> None:
+    """A line for the person, beside the output."""
+    print(text, file=sys.stderr)
+
+
+def who() -> str:
+    """The name under which a human's decision is recorded."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"

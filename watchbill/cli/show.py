@@ -1,0 +1,271 @@
+"""How results look: calm lines for a person, one JSON document for a program.
+
+Owns the output of every verb that shows something. Never decides anything.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from watchbill.errors import EXIT_DAMAGED, Refused
+
+if TYPE_CHECKING:
+    from watchbill.documents.manifest import Manifest
+    from watchbill.errors import Damaged
+    from watchbill.history import History
+    from watchbill.inbox import Waiting
+    from watchbill.layout import Layout
+    from watchbill.stages.merge import Result
+    from watchbill.stages.report import Brief, Status
+    from watchbill.stages.tickets import Line
+    from watchbill.stages.verify import Report
+
+STATES = {
+    "build": "ready to build",
+    "qa and security": "waits for review",
+    "qa": "waits for QA",
+    "security": "waits for security",
+    "merge": "ready to merge",
+    "human": "waits for you",
+}
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(jsonlib.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def table(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
+    """Columns side by side; the last one is cut to the width of the terminal."""
+    import shutil
+
+    kept = [[plain(cell) for cell in row] for row in rows]
+    if not kept:
+        return
+    widths = [max(len(row[column]) for row in kept) for column in range(len(kept[0]) - 1)]
+    room = shutil.get_terminal_size((120, 20)).columns if sys.stdout.isatty() else 200
+    for row in kept:
+        line = indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        last = row[-1]
+        left = max(20, room - len(line) - 2)
+        print(f"{line}  {last if len(last) <= left else last[: left - 1] + '…'}".rstrip())
+
+
+def plain(text: object) -> str:
+    """Text on one line, without anything that a terminal would obey."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
+
+
+def made_ticket(ticket: str, path: Path, json: bool) -> None:
+    if json:
+        as_json({"ticket": ticket, "path": str(path)})
+        return
+    print(f"{ticket}  {path}")
+    print("Say in the file what is wanted and how one can see that it is done; the next plan takes it up.")
+
+
+def ticket_list(status: Status, json: bool) -> None:
+    if json:
+        as_json([vars(standing) for standing in status.tickets])
+        return
+    if not status.tickets:
+        print('no tickets yet; write one with: watchbill ticket new "what is wanted"')
+    table((standing.ticket, STATES.get(standing.state, standing.state), standing.title) for standing in status.tickets)
+    for trouble in status.troubles:
+        print(f"  ! {plain(trouble)}")
+
+
+def ticket(line: Line, json: bool) -> None:
+    if json:
+        as_json(
+            {
+                **line.ticket.model_dump(mode="json", by_alias=True),
+                "state": line.state,
+                "why": line.step.reason,
+                "documents": len(line.history.documents),
+            }
+        )
+        return
+    found = line.ticket
+    print(f"{found.id}  {plain(found.title)}")
+    print(f"  {found.type}, {found.priority}; {STATES.get(line.state, line.state)}: {plain(line.step.reason)}")
+    if found.dependencies:
+        print(f"  depends on {', '.join(found.dependencies)}")
+    print()
+    print(_safe(found.body))
+
+
+def manifests(planned: list[Manifest], dry_run: bool, json: bool) -> None:
+    if json:
+        as_json([manifest.model_dump(mode="json", by_alias=True) for manifest in planned])
+        return
+    for manifest in planned:
+        turns = sum(entry.turns for entry in manifest.entries)
+        head = f"{manifest.id}: {len(manifest.entries)} ticket(s), at most {turns} turns"
+        print(f"{head} (not written)" if dry_run else head)
+        table((entry.ticket, f"{entry.turns} turns", entry.reason) for entry in manifest.entries)
+    skipped = {(skip.ticket, skip.reason) for manifest in planned for skip in manifest.skipped}
+    entered = {entry.ticket for manifest in planned for entry in manifest.entries}
+    left = sorted(item for item in skipped if item[0] not in entered)
+    if left:
+        print("left alone:")
+        table(left)
+
+
+def merges(results: list[Result], json: bool) -> None:
+    if json:
+        as_json([vars(result) for result in results])
+        return
+    if not results:
+        print("nothing is ready to merge")
+    for result in results:
+        words = result.commit[:10] if result.commit else "; ".join(result.reasons)
+        print(f"{result.ticket}  {result.outcome}  {plain(words)}")
+
+
+def inbox(items: list[Waiting], damaged: list[Damaged], json: bool) -> None:
+    if json:
+        as_json([waiting.item.model_dump(mode="json", by_alias=True, exclude={"body"}) for waiting in items])
+        return
+    if not items and not damaged:
+        print("nothing waits for you")
+    table((waiting.item.id, waiting.item.severity or "-", waiting.item.title) for waiting in items)
+    for error in damaged:
+        print(f"  ! {error.path.name} cannot be read: {plain(error.why)}")
+    if items:
+        print("read one with: watchbill inbox show ITEM")
+
+
+def inbox_item(layout: Layout, item: str, json: bool) -> None:
+    from watchbill.documents.inbox_item import InboxItem
+    from watchbill.layout import ITEM_ID
+
+    known = ITEM_ID.fullmatch(item) is not None
+    path = next((p for p in (layout.inbox_item(item), layout.decided_item(item)) if known and p.is_file()), None)
+    if path is None:
+        raise Refused(f"there is no item {plain(item)} in the inbox", "See what waits with: watchbill inbox list")
+    found = InboxItem.load(path)
+    if json:
+        as_json(found.model_dump(mode="json", by_alias=True))
+        return
+    print(_safe(found.body))
+
+
+def history(found: History, json: bool) -> None:
+    if not found.documents and found.ticket is None:
+        raise Refused(f"there is no ticket {plain(found.id)}", "See them with: watchbill ticket list")
+    if json:
+        documents = [
+            {"sha256": recorded.sha, **recorded.handoff.model_dump(mode="json", by_alias=True, exclude_none=True)}
+            for recorded in found.documents
+        ]
+        as_json({"ticket": found.id, "documents": documents, "damage": list(found.damage)})
+        return
+    if not found.documents:
+        print(f"nothing has happened to {found.id} yet")
+    for handoff in found.handoffs:
+        what = handoff.decision or handoff.outcome
+        words = handoff.reason or (handoff.claimed.summary if handoff.claimed else "")
+        onward = " and ".join(handoff.to)
+        head = f"{handoff.seq:04}  {handoff.created:%Y-%m-%d %H:%M}  {handoff.sender} → {onward}: {what}"
+        print(f"{head}{' (no model)' if handoff.degraded else ''}")
+        if words:
+            print(f"      {plain(words)[:220]}")
+        for finding in handoff.findings[:10]:
+            print(f"      {finding.severity}: {plain(finding.title)[:160]} [{plain(finding.source)}]")
+        if handoff.merged:
+            print(f"      merged as {handoff.merged}")
+    for damage in found.damage:
+        print(f"  ! {plain(damage)}")
+
+
+def status(found: Status, json: bool) -> None:
+    if json:
+        as_json(found.as_json())
+        return
+    print(f"{plain(found.name)}: {_counts(found)}")
+    if found.paused:
+        print(f"  {plain(found.paused)}")
+    if found.waiting:
+        print(f"\nwaits for you ({len(found.waiting)}):")
+        table((w.item.id, w.item.severity or "-", w.item.title) for w in found.waiting)
+    moving = [s for s in found.tickets if s.state not in ("merged", "closed", "rejected", "human")]
+    if moving:
+        print("\nunder way:")
+        table((s.ticket, STATES.get(s.state, s.state), s.why if s.state == "stuck" else s.title) for s in moving)
+    for trouble in found.troubles:
+        print(f"  ! {plain(trouble)}")
+    if found.quarantined:
+        print("\nset aside because it cannot be read:")
+        table((q["from"], q["why"]) for q in found.quarantined)
+    if found.sessions:
+        print("\nlast sessions:")
+        recent = found.sessions[-3:]
+        table((f"{r.end_date:%Y-%m-%d %H:%M}", r.id, f"{r.turns} turns", r.title) for r in recent)
+
+
+def _counts(found: Status) -> str:
+    counts = found.counts
+    if not counts:
+        return "no tickets yet"
+    order = ("human", "build", "qa and security", "qa", "security", "merge", "stuck", "merged", "closed", "rejected")
+    named = [f"{counts[state]} {STATES.get(state, state)}" for state in order if counts.get(state)]
+    named += [f"{number} {state}" for state, number in counts.items() if state not in order]
+    return ", ".join(named)
+
+
+def brief(found: Brief, json: bool, scripted: bool = False) -> None:
+    if json:
+        as_json(found.as_json())
+        return
+    print("\nmerged:" if found.merged else "\nnothing was merged")
+    table((name, commit[:10], title) for name, title, commit in found.merged)
+    if found.waiting:
+        print("\nwaits for you:")
+        table(found.waiting)
+    if found.deferred:
+        print("\ndeferred, and why:")
+        table(found.deferred)
+    if found.untouched:
+        print("\nleft for later:")
+        table(found.untouched)
+    print(f"\n{_bill(found, scripted)}")
+
+
+def _bill(found: Brief, scripted: bool) -> str:
+    used = f"{found.requests} requests, {found.tokens_in:,} tokens read, {found.tokens_out:,} written"
+    if scripted:
+        return f"cost: nothing, the model was scripted ({used}, as the script reports them)"
+    if found.requests == 0:
+        return "cost: nothing, no request was made"
+    if found.cost is None:
+        return f"cost: {used}; set [model.prices] in watchbill.toml to see it in dollars"
+    return f"cost: ${found.cost:.2f} ({used})"
+
+
+def verification(report: Report, json: bool) -> None:
+    if json:
+        as_json(
+            {
+                "violations": [vars(violation) for violation in report.violations],
+                "notes": list(report.notes),
+            }
+        )
+    else:
+        for violation in report.violations:
+            print(f"{violation.path}: {plain(violation.what)}")
+        for line in report.notes:
+            print(f"note: {plain(line)}")
+        print(f"{len(report.violations)} violation(s)" if report.violations else "everything holds")
+    if report.violations:
+        import typer
+
+        raise typer.Exit(EXIT_DAMAGED)
+
+
+def _safe(text: str) -> str:
+    return "\n".join("".join(c if c.isprintable() or c == "\t" else "?" for c in line) for line in text.split("\n"))

@@ -1,0 +1,1 @@
+"""The lending book of a street's tool shed."""

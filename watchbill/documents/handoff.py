@@ -1,0 +1,149 @@
+"""A handoff: what one actor tells the next about a ticket, written once.
+
+Owns the format of `handoffs/<ticket>/<number>.md`, of findings, and of a human's decision. What the model said
+stands under `claimed`; what the engine saw with its own eyes stands under `verified`; they are never mixed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from watchbill.documents.types import GitId, Sha256, TicketId
+from watchbill.files.document import Document, Moment, Strict
+
+Actor = Literal["build", "qa", "security", "merge", "human"]
+Target = Literal["build", "qa", "security", "merge", "human", "nobody"]
+Outcome = Literal["done", "pass", "fail", "deferred", "blocked"]
+Decision = Literal["approve", "dismiss", "reject", "escalate", "close"]
+Severity = Literal["critical", "high", "medium", "low", "info"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
+
+TEXT = 40_000
+
+
+class Finding(Strict):
+    """Something wrong, who found it, and how sure they are. `fingerprint` stays the same when lines move."""
+
+    fingerprint: str = Field(min_length=8, max_length=64)
+    severity: Severity
+    confidence: float = Field(ge=0, le=1)
+    rule: str = Field(max_length=120)
+    title: str = Field(max_length=300)
+    path: str = Field("", max_length=1_000)
+    line: int = Field(0, ge=0)
+    evidence: str = Field("", max_length=TEXT)
+    rationale: str = Field("", max_length=TEXT)
+    source: str = Field(max_length=60)
+    breaks_build: bool = False
+
+
+class CheckRun(Strict):
+    """What the project's own checks said about one commit. `ran` is false when they could not be run at all."""
+
+    commit: GitId
+    ran: bool
+    exit_code: int | None = None
+    passed: int = 0
+    failed: tuple[str, ...] = ()
+    skipped: int = 0
+    why: str = Field("", max_length=TEXT)
+
+
+class Criterion(Strict):
+    """What QA says of one acceptance criterion."""
+
+    criterion: str = Field(max_length=2_000)
+    met: bool
+    evidence: str = Field("", max_length=TEXT)
+
+
+class Claimed(Strict):
+    """The model's own words. Nothing is decided by them but to ask a human for more care."""
+
+    outcome: str = Field("", max_length=40)
+    summary: str = Field("", max_length=TEXT)
+    open_questions: tuple[str, ...] = Field((), max_length=50)
+    next: str = Field("", max_length=TEXT)
+    criteria: tuple[Criterion, ...] = Field((), max_length=100)
+
+
+class Verified(Strict):
+    """What the engine read from git and ran itself."""
+
+    files: tuple[str, ...] = ()
+    insertions: int = 0
+    deletions: int = 0
+    base_checks: CheckRun | None = None
+    checks: CheckRun | None = None
+    regressions: tuple[str, ...] = ()
+    disappeared: tuple[str, ...] = ()
+    scanners: tuple[str, ...] = ()
+    scanners_failed: tuple[str, ...] = ()
+    sandbox: str = ""
+
+
+class Handoff(Document):
+    """One document of a ticket's history. `seq` counts from 1; `parent` is the hash of the document before."""
+
+    kind: ClassVar[str] = "handoff"
+
+    schema_name: Literal["watchbill/handoff/1"] = Field("watchbill/handoff/1", alias="schema")
+    ticket: TicketId
+    seq: int = Field(ge=1, le=999_999)
+    created: Moment
+    sender: Actor = Field(alias="from")
+    to: tuple[Target, ...]
+    outcome: Outcome
+    parent: Sha256
+    reason: str = Field("", max_length=TEXT)
+
+    session: str | None = None
+    manifest: str | None = None
+    agent_version: str | None = None
+    playbook: str | None = None
+    model: str | None = None
+    degraded: bool = False
+    turns: int = Field(0, ge=0)
+    approval: int | None = None
+
+    base: GitId | None = None
+    commit: GitId | None = None
+    candidate: GitId | None = None
+
+    claimed: Claimed | None = None
+    verified: Verified | None = None
+    confidence: float | None = Field(None, ge=0, le=1)
+    findings: tuple[Finding, ...] = Field((), max_length=500)
+    requests: tuple[str, ...] = Field((), max_length=50)
+
+    decision: Decision | None = None
+    answers: int | None = None
+    by: str | None = Field(None, max_length=200)
+    signature: str | None = None
+    merged: GitId | None = None
+
+    @field_validator("to", mode="before")
+    @classmethod
+    def _at_least_somebody(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _says_what_its_sender_must(self) -> Self:
+        human = self.sender == "human"
+        if human and self.decision is None:
+            raise ValueError("a handoff from a human needs a decision")
+        if not human and (self.decision or self.answers or self.signature or self.by):
+            raise ValueError("only a human decides")
+        if human and self.verified is not None:
+            raise ValueError("a human's decision has no verified part")
+        if self.merged and self.sender != "merge":
+            raise ValueError("only a merge names what was merged")
+        return self
+
+    @property
+    def worst(self) -> Severity | None:
+        """The highest severity among the findings."""
+        found = {finding.severity for finding in self.findings}
+        return next((severity for severity in SEVERITIES if severity in found), None)

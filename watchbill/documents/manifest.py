@@ -1,0 +1,74 @@
+"""A work manifest: which tickets one session of one agent works, in what order, with what budget of turns.
+
+Owns the format of `manifests/*.json`. A manifest is generated, never edited; an agent cannot write one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from watchbill.documents.types import GitId, ManifestId, TicketId
+from watchbill.errors import Damaged
+from watchbill.files.document import Moment, Strict, explain, read_bytes
+
+MAX_BYTES = 64 * 1_048_576
+Agent = Literal["build", "qa", "security"]
+
+
+class Entry(Strict):
+    """One ticket to work: why it is here, how many turns it may take, and which handoffs to read first."""
+
+    ticket: TicketId
+    order: int = Field(ge=1)
+    reason: str
+    turns: int = Field(ge=1)
+    read: tuple[str, ...] = ()
+    approval: int | None = None
+
+
+class Skipped(Strict):
+    """An open ticket that this session leaves alone, and why."""
+
+    ticket: str
+    reason: str
+
+
+class Manifest(Strict):
+    """The work of one session. Every open ticket stands in `entries` or in `skipped`."""
+
+    schema_name: Literal["watchbill/manifest/1"] = Field("watchbill/manifest/1", alias="schema")
+    id: ManifestId
+    agent: Agent
+    created: Moment
+    base: GitId | None
+    playbook: str
+    agent_version: str
+    soft_turns: int = Field(ge=1)
+    hard_turns: int = Field(ge=1)
+    entries: tuple[Entry, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read the manifest at `path`. Raises `Damaged`."""
+        data = read_bytes(path, MAX_BYTES)
+        try:
+            return cls.model_validate(json.loads(data))
+        except ValidationError as error:
+            raise Damaged(path, explain(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise Damaged(path, f"it is not JSON ({error})") from error
+
+    def render(self) -> bytes:
+        """The bytes to publish."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1).encode() + b"\n"
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The published schema."""
+        schema = cls.model_json_schema(by_alias=True)
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "watchbill/manifest/1", **schema}

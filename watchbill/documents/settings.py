@@ -1,0 +1,145 @@
+"""The owner's settings.
+
+Owns the format and the defaults of `watchbill.toml`. No secret ever stands there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from watchbill.files.document import Strict
+
+BRANCH = re.compile(r"(?!-|/)(?!.*(?:\.\.|//|@\{|/\.|[\x00-\x20~^:?*\[\\\x7f])).+(?<!/)(?<!\.lock)(?<!\.)")
+
+
+class Project(Strict):
+    """The repository and its branches. Relative paths are relative to the workspace."""
+
+    name: str = Field(min_length=1, max_length=100)
+    repo: str = Field(min_length=1)
+    base: str = "main"
+    integration: str = "watchbill/integration"
+
+    @field_validator("base", "integration")
+    @classmethod
+    def _names_a_branch(cls, value: str) -> str:
+        if not BRANCH.fullmatch(value):
+            raise ValueError(f"{value!r} is not a name of a branch")
+        return value
+
+
+class Price(Strict):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float = Field(0, ge=0)
+    cache_write: float = Field(0, ge=0)
+
+
+class Model(Strict):
+    """Which models are asked, in order, how long an answer may be, and what it costs."""
+
+    primary: str = Field("claude-sonnet-5-5", min_length=1)
+    fallbacks: tuple[str, ...] = ("claude-opus-5-5",)
+    max_tokens: int = Field(16_000, ge=256, le=1_000_000)
+    timeout_seconds: float = Field(600, gt=0, le=3_600)
+    key_file: str = ""
+    prices: dict[str, Price] = Field(default_factory=dict)
+
+
+class Agent(Strict):
+    """When an agent runs and how many turns it has: in one session, and for one ticket within it."""
+
+    schedule: str
+    soft_turns: int = Field(60, ge=1, le=10_000)
+    hard_turns: int = Field(80, ge=1, le=10_000)
+    turns_per_ticket: int = Field(30, ge=1, le=10_000)
+
+    @model_validator(mode="after")
+    def _soft_comes_first(self) -> Self:
+        if self.soft_turns > self.hard_turns:
+            raise ValueError("soft_turns may not be more than hard_turns")
+        return self
+
+
+class Agents(Strict):
+    """The three agents."""
+
+    build: Agent = Agent(schedule="0 2 * * *")
+    qa: Agent = Agent(schedule="0 4 * * *", soft_turns=40, hard_turns=60, turns_per_ticket=15)
+    security: Agent = Agent(schedule="30 4 * * *", soft_turns=40, hard_turns=60, turns_per_ticket=15)
+
+    def named(self, agent: str) -> Agent:
+        """The settings of one agent."""
+        found: Agent = getattr(self, agent)
+        return found
+
+
+class Timetable(Strict):
+    """When a verb without a model runs."""
+
+    schedule: str
+
+
+class Checks(Strict):
+    """How the project's own checks are run. An empty `test` means that there are none."""
+
+    setup: str = ""
+    test: str = ""
+    timeout_seconds: float = Field(600, gt=0, le=86_400)
+
+
+class Gate(Strict):
+    """How a human's decision is proven."""
+
+    require: Literal["folder"] = "folder"
+
+
+class Sandbox(Strict):
+    """Where commands run, what they may read besides the system, and which of them may use the network."""
+
+    mode: Literal["auto", "bubblewrap", "seatbelt", "none"] = "auto"
+    read: tuple[str, ...] = ()
+    network: tuple[Literal["setup", "test"], ...] = ()
+
+    @field_validator("read")
+    @classmethod
+    def _absolute(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value == "/" or not Path(value).expanduser().is_absolute():
+                raise ValueError(f"{value!r} must be an absolute path below /")
+        return values
+
+
+class Limits(Strict):
+    """After so many attempts a ticket goes to a human; with so many items waiting no new work starts."""
+
+    max_attempts: int = Field(3, ge=1, le=100)
+    max_waiting: int = Field(10, ge=1, le=10_000)
+
+
+class Settings(Strict):
+    """The whole of `watchbill.toml`."""
+
+    project: Project
+    model: Model = Model()
+    agents: Agents = Agents()
+    plan: Timetable = Timetable(schedule="50 1 * * *")
+    merge: Timetable = Timetable(schedule="0 6 * * *")
+    checks: Checks = Checks()
+    gate: Gate = Gate()
+    sandbox: Sandbox = Sandbox()
+    limits: Limits = Limits()
+
+    def repo_path(self, workspace: Path) -> Path:
+        """The repository, absolute."""
+        return (workspace / Path(self.project.repo).expanduser()).resolve()
+
+    def readable(self) -> tuple[Path, ...]:
+        """The extra paths that the sandbox may read."""
+        return tuple(Path(value).expanduser() for value in self.sandbox.read)

@@ -1,0 +1,121 @@
+"""A ticket: one piece of work that a human wants done.
+
+Owns the format of `tickets/*.md`. The engine reads tickets and creates them for a human; no agent writes one.
+The keys are Backlog.md's, so its files work as they are: what the engine has no use for is accepted and ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from watchbill.files.document import Document
+from watchbill.layout import TICKET_ID
+
+PRIORITIES = ("critical", "high", "medium", "low")
+Priority = Literal["critical", "high", "medium", "low"]
+Kind = Literal["bug", "feature", "chore", "security"]
+
+_STATUSES = {
+    "open": "open",
+    "to do": "open",
+    "todo": "open",
+    "in progress": "open",
+    "closed": "closed",
+    "done": "closed",
+    "draft": "closed",
+    "archived": "closed",
+}
+_CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
+
+
+class Ticket(Document):
+    """One ticket. `id` counts, not the file's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    kind: ClassVar[str] = "ticket"
+    limit: ClassVar[int] = 262_144
+
+    schema_name: Literal["watchbill/ticket/1"] = Field("watchbill/ticket/1", alias="schema")
+    id: str
+    title: str = Field(min_length=1, max_length=300)
+    type: Kind = "feature"
+    priority: Priority = "medium"
+    status: Literal["open", "closed"] = "open"
+    dependencies: tuple[str, ...] = Field((), max_length=200)
+    labels: tuple[str, ...] = ()
+    created_date: date | None = None
+
+    # Backlog.md's own keys, read past.
+    assignee: Any = Field(None, exclude=True)
+    reporter: Any = Field(None, exclude=True)
+    updated_date: Any = Field(None, exclude=True)
+    completed_date: Any = Field(None, exclude=True)
+    milestone: Any = Field(None, exclude=True)
+    parent_task_id: Any = Field(None, exclude=True)
+    parent: Any = Field(None, exclude=True)
+    subtasks: Any = Field(None, exclude=True)
+    ordinal: Any = Field(None, exclude=True)
+    references: Any = Field(None, exclude=True)
+    documentation: Any = Field(None, exclude=True)
+    modified_files: Any = Field(None, exclude=True)
+
+    @field_validator("id")
+    @classmethod
+    def _is_a_plain_id(cls, value: str) -> str:
+        return plain_id(value)
+
+    @field_validator("dependencies")
+    @classmethod
+    def _are_plain_ids(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(plain_id(value) for value in values)
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _kind_in_lower_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _priority_in_lower_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _known_status(cls, value: Any) -> Any:
+        if not isinstance(value, str) or value.strip().lower() not in _STATUSES:
+            raise ValueError(f"{value!r} is not a status; write open or closed")
+        return _STATUSES[value.strip().lower()]
+
+    @field_validator("dependencies", "labels", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("created_date", mode="before")
+    @classmethod
+    def _day_only(cls, value: Any) -> Any:
+        if isinstance(value, datetime):
+            return value.date()
+        if isinstance(value, str) and re.match(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}", value):
+            return value[:10]
+        return value
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """The acceptance criteria, one sentence each, in order."""
+        matches = (_CRITERION.match(line) for line in self.body.splitlines())
+        return tuple(match[2].strip() for match in matches if match)
+
+
+def plain_id(value: str) -> str:
+    """`value` if it is an id such as T-0012. An id names folders and branches, so nothing else may pass."""
+    if not TICKET_ID.fullmatch(value):
+        raise ValueError(f"{value!r} is not an id such as T-0012")
+    return value

@@ -1,0 +1,1 @@
+"""The disk: publish-if-absent, locks, journals, front matter, quarantine. No policy."""

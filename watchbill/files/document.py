@@ -1,0 +1,101 @@
+"""What every document has in common: strict, frozen, and named by its schema.
+
+Owns parsing and rendering between bytes and a validated model, and words an invalid document's reasons for its
+author. Each kind of document is its own module in `documents/`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, ValidationError
+
+from watchbill.errors import Damaged
+from watchbill.files import front_matter
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("the time needs a time zone, for example 2026-11-20T02:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """A time as every document writes it: 2026-11-20T02:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc), PlainSerializer(stamp, return_type=str)]
+
+
+class Strict(BaseModel):
+    """A part of a document: unknown keys are refused, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Document(Strict):
+    """A document of one kind, kept as Markdown with YAML front matter. `body` is the Markdown."""
+
+    kind: ClassVar[str]
+    limit: ClassVar[int] = front_matter.MAX_BYTES
+
+    body: str = ""
+
+    @classmethod
+    def parse(cls, data: bytes, path: Path) -> Self:
+        """Read a document. Raises `Damaged` with `path` and the reasons."""
+        try:
+            meta, body = front_matter.split(data, cls.limit)
+            if "body" in meta:
+                raise front_matter.Malformed("the key 'body' is not allowed: the body stands below the front matter")
+            return cls.model_validate({**meta, "body": body})
+        except front_matter.Malformed as error:
+            raise Damaged(path, str(error)) from error
+        except ValidationError as error:
+            raise Damaged(path, explain(error)) from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the document at `path`, which must be an ordinary file. Raises `Damaged`."""
+        return cls.parse(read_bytes(path, cls.limit), path)
+
+    def render(self) -> bytes:
+        """The bytes to publish: keys in the order of the model, empty optional parts left out."""
+        meta = self.model_dump(mode="json", by_alias=True, exclude={"body"}, exclude_none=True)
+        return front_matter.join(meta, self.body)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The published schema of the front matter."""
+        schema = cls.model_json_schema(by_alias=True)
+        schema.get("properties", {}).pop("body", None)
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"watchbill/{cls.kind}/1", **schema}
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else."""
+    if path.is_symlink() or not path.is_file():
+        raise Damaged(path, "it is not an ordinary file")
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one sentence per problem, at most five."""
+    problems = []
+    for item in error.errors(include_url=False)[:5]:
+        where = ".".join(str(part) for part in item["loc"]) or "the document"
+        problems.append(f"{where}: {_in_words(item['type'], item['msg'])}")
+    left = error.error_count() - len(problems)
+    return "; ".join(problems) + (f"; and {left} more" if left > 0 else "")
+
+
+def _in_words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "this key is not known"
+    if kind == "missing":
+        return "this key is missing"
+    return message.removeprefix("Value error, ")

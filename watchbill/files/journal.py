@@ -1,0 +1,56 @@
+"""An append-only file of JSON lines, each on disk before `append` returns.
+
+Owns the order and durability of lines. A line torn by a crash is the last one and is passed over when reading:
+its writer died before it could act on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from watchbill.files.publish import FILE_MODE, disk_trouble, make_folder, sync, sync_folder
+
+
+def append(path: Path, entry: dict[str, Any]) -> None:
+    """Add one line and sync it. Raises `TryLater` when the disk does not take it."""
+    is_new = not path.exists()
+    make_folder(path.parent)
+    line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
+    with disk_trouble(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        try:
+            if not _ends_whole(descriptor):
+                line = b"\n" + line
+            view = memoryview(line)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            sync_folder(path.parent)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All whole lines in order; none when there is no file."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    entries = []
+    for line in data.split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries
+
+
+def _ends_whole(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"

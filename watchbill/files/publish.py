@@ -1,0 +1,165 @@
+"""Publish-if-absent: the one way in which a document comes to be.
+
+Owns durability on a POSIX file system: the bytes are on disk before the name is, the name is on disk before
+success is reported, and a name that exists is never replaced. Never knows what a document means.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from watchbill.errors import Stale, TryLater
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+TEMPORARY_SUFFIX = ".tmp"
+
+_LATER = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EIO: "the disk reported an input/output error",
+    errno.EMFILE: "too many files are open in this process",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.EACCES: "permission was denied",
+    errno.EPERM: "the operation is not permitted",
+    errno.EINTR: "the call was interrupted",
+}
+
+
+@contextmanager
+def disk_trouble(path: Path) -> Iterator[None]:
+    """Turn an `OSError` about the disk into `TryLater` with a reason; `FileExistsError` passes unchanged."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        reason = _LATER.get(error.errno or 0, error.strerror or "the disk refused")
+        hint = "Nothing was lost. Put it right; the next run carries on."
+        raise TryLater(f"cannot write {path}: {reason}", hint) from error
+
+
+def sync(descriptor: int) -> None:
+    """Force a descriptor's data to the disk itself (macOS answers fsync before the disk has it)."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its missing parents, each name durable in its own parent."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with disk_trouble(folder):
+        try:
+            folder.mkdir(mode=FOLDER_MODE)
+        except FileExistsError:
+            return
+        sync_folder(folder.parent)
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`, durably, if no file has that name yet.
+
+    Raises `Stale` when the name is taken by other content (the very same content counts as published), and
+    `TryLater` when the disk does not take it. After an error nothing is published under the name, or all of it is.
+    """
+    make_folder(path.parent)
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    try:
+        with disk_trouble(path):
+            _write_new(temporary, data)
+            os.link(temporary, path)
+    except FileExistsError:
+        if not _holds(path, data):
+            raise Stale(f"{path.name} was published by somebody else first") from None
+    finally:
+        _drop(temporary)
+    with disk_trouble(path):
+        sync_folder(path.parent)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a derived file anew, whole or not at all. Never for documents: they are written once."""
+    make_folder(path.parent)
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    try:
+        with disk_trouble(path):
+            _write_new(temporary, data)
+            temporary.rename(path)
+            sync_folder(path.parent)
+    finally:
+        _drop(temporary)
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, never over an existing one: both names exist for a moment, none never.
+
+    Done again after a crash it ends in the same place. Raises `Stale` when another file has the target's name.
+    """
+    make_folder(target.parent)
+    with disk_trouble(target):
+        try:
+            os.link(path, target, follow_symlinks=False)
+        except FileExistsError:
+            if not _same_file(path, target):
+                raise Stale(f"{target} exists already") from None
+        sync_folder(target.parent)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sha256(data: bytes) -> str:
+    """The name by which one document refers to the content of another."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        # A left-over temporary file is swept up by the next run; it must not hide what really went wrong.
+        print(f"left {temporary}: {error}", file=sys.stderr)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == data
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other) or sha256(one.read_bytes()) == sha256(other.read_bytes())
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,79 @@
+"""The one door through which every actor adds a document to a history.
+
+Owns numbering, the `to` of a document, the race for a number, and that the question to a human is published right
+after the document that raises it. Never judges the content of a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from watchbill.documents.handoff import Handoff
+from watchbill.errors import Stale
+from watchbill.history import History, Recorded, append
+from watchbill.inbox import ask
+from watchbill.rules.next_step import Step, next_step
+from watchbill.workspace import Workspace
+
+TRIES = 20
+
+
+def hand_over(
+    workspace: Workspace,
+    ticket: str,
+    fields: dict[str, Any],
+    now: datetime,
+    still_valid: Callable[[History, Step], bool],
+    diff: Callable[[Handoff], str] = lambda _: "",
+) -> tuple[Handoff, Step]:
+    """Publish the next document of `ticket` and the questions that follow from it.
+
+    `fields` are a handoff's without ticket, seq, created, parent and to. When another writer takes the number
+    first, the history is read again and `still_valid` is asked whether the work still makes sense; `Stale` if not.
+    Returns the document and the step that follows.
+    """
+    for _ in range(TRIES):
+        history = workspace.history(ticket)
+        if not still_valid(history, step_of(workspace, history)):
+            raise Stale(f"{ticket} has moved on meanwhile", "Nothing was published; run it again.")
+        handoff = _numbered(workspace, history, fields, now)
+        try:
+            history = append(workspace.layout, history, handoff)
+        except Stale:
+            continue
+        step = step_of(workspace, history)
+        ask(workspace.layout, history, step, now, _diff_for(step, history, diff))
+        return handoff, step
+    raise Stale(f"{ticket} is written to by too many at once", "Run it again.")
+
+
+def step_of(workspace: Workspace, history: History) -> Step:
+    """The next step of a ticket under this workspace's routing and limits."""
+    return next_step(history, workspace.routing, workspace.settings.limits.max_attempts)
+
+
+def _numbered(workspace: Workspace, history: History, fields: dict[str, Any], now: datetime) -> Handoff:
+    draft = Handoff.model_validate(
+        {
+            "ticket": history.id,
+            "seq": history.next_seq,
+            "created": now,
+            "to": ("nobody",),
+            "parent": history.head,
+            "playbook": workspace.playbook_hash,
+            **fields,
+        }
+    )
+    unpublished = Recorded(draft, "0" * 64, workspace.layout.handoff(draft.ticket, draft.seq))
+    after = replace(history, documents=(*history.documents, unpublished))
+    return draft.model_copy(update={"to": step_of(workspace, after).to})
+
+
+def _diff_for(step: Step, history: History, diff: Callable[[Handoff], str]) -> str:
+    if not step.questions:
+        return ""
+    work = history.document(step.work) if step.work else None
+    return diff(work.handoff) if work else ""

@@ -1,0 +1,196 @@
+"""Everything on disk about one ticket, read in one pass.
+
+Owns the reading of the backlog and of histories, and the appending of one document to a history. Never decides
+what should happen next, and never moves or repairs a file: damage is reported to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from watchbill.documents.handoff import Handoff
+from watchbill.documents.ticket import Ticket
+from watchbill.errors import Damaged
+from watchbill.files.document import read_bytes
+from watchbill.files.publish import publish, sha256
+from watchbill.layout import DAMAGED_SUFFIX, DOCUMENT_NUMBER, Layout
+
+
+@dataclass(frozen=True)
+class TicketFile:
+    """A ticket as it stands in the backlog. `sha` names its content."""
+
+    ticket: Ticket
+    path: Path
+    sha: str
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """All tickets by id; the files that could not be read; the ids that several files claim."""
+
+    tickets: dict[str, TicketFile]
+    damaged: tuple[Damaged, ...] = ()
+    duplicates: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    def get(self, ticket: str) -> TicketFile | None:
+        """The file of `ticket`, if exactly one claims that id."""
+        return self.tickets.get(ticket)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One published document: `sha` names its bytes."""
+
+    handoff: Handoff
+    sha: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class History:
+    """One ticket and its documents in order. `damage` says what of it cannot be read or is missing."""
+
+    id: str
+    ticket: Ticket | None
+    ticket_sha: str | None
+    documents: tuple[Recorded, ...] = ()
+    damage: tuple[str, ...] = ()
+    damaged_files: tuple[Damaged, ...] = ()
+
+    @property
+    def handoffs(self) -> tuple[Handoff, ...]:
+        return tuple(recorded.handoff for recorded in self.documents)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next document: one more than the highest that was ever seen."""
+        highest = max((recorded.handoff.seq for recorded in self.documents), default=0)
+        damaged = [int(match[1]) for item in self.damaged_files if (match := DOCUMENT_NUMBER.fullmatch(item.path.name))]
+        return max([highest, *damaged]) + 1
+
+    @property
+    def head(self) -> str:
+        """The hash that the next document names as its parent."""
+        if self.documents:
+            return self.documents[-1].sha
+        return self.ticket_sha or "0" * 64
+
+    def document(self, seq: int) -> Recorded | None:
+        """The document with that number."""
+        return next((recorded for recorded in self.documents if recorded.handoff.seq == seq), None)
+
+    def last(self, *senders: str) -> Handoff | None:
+        """The newest handoff from any of `senders`."""
+        return next((handoff for handoff in reversed(self.handoffs) if handoff.sender in senders), None)
+
+
+def read_backlog(layout: Layout) -> Backlog:
+    """Read every ticket. A file that cannot be read is in `damaged`; an id claimed twice is nobody's."""
+    tickets: dict[str, TicketFile] = {}
+    claims: dict[str, list[Path]] = {}
+    damaged: list[Damaged] = []
+    for path in sorted(ticket_files(layout)):
+        try:
+            found = read_ticket(path)
+        except Damaged as error:
+            damaged.append(error)
+            continue
+        claims.setdefault(found.ticket.id.upper(), []).append(path)
+        tickets[found.ticket.id] = found
+    duplicates: dict[str, tuple[Path, ...]] = {}
+    for ticket in sorted(tickets):
+        paths = claims[ticket.upper()]
+        if len(paths) > 1:
+            duplicates[ticket] = tuple(paths)
+            del tickets[ticket]
+    return Backlog(tickets, tuple(damaged), duplicates)
+
+
+def ticket_files(layout: Layout) -> Iterable[Path]:
+    """The files that claim to be tickets: every *.md but the folder's README and what begins with a dot."""
+    if not layout.tickets.is_dir():
+        return []
+    names = (path for path in layout.tickets.iterdir() if path.suffix == ".md")
+    return [path for path in names if path.name != "README.md" and not path.name.startswith(".")]
+
+
+def read_ticket(path: Path) -> TicketFile:
+    """Read one ticket. Raises `Damaged`."""
+    try:
+        data = read_bytes(path, Ticket.limit)
+    except OSError as error:
+        raise Damaged(path, f"it cannot be read ({error.strerror})") from error
+    return TicketFile(Ticket.parse(data, path), path, sha256(data))
+
+
+def read_history(layout: Layout, ticket: str, file: TicketFile | None) -> History:
+    """Read the documents of one ticket, in order, and say what is damaged or missing."""
+    documents: list[Recorded] = []
+    damaged: list[Damaged] = []
+    for path in _numbered(layout.history_of(ticket)):
+        try:
+            documents.append(_read_document(path, ticket))
+        except Damaged as error:
+            damaged.append(error)
+    damaged.sort(key=lambda error: error.path.name)
+    return History(
+        id=ticket,
+        ticket=file.ticket if file else None,
+        ticket_sha=file.sha if file else None,
+        documents=tuple(documents),
+        damage=tuple(_what_is_wrong(documents, damaged)),
+        damaged_files=tuple(damaged),
+    )
+
+
+def histories_on_disk(layout: Layout) -> list[str]:
+    """The ids of all tickets that have a history."""
+    if not layout.handoffs.is_dir():
+        return []
+    return sorted(path.name for path in layout.handoffs.iterdir() if path.is_dir())
+
+
+def append(layout: Layout, history: History, handoff: Handoff) -> History:
+    """Publish the next document of a history. Raises `Stale` when somebody else published that number first."""
+    data = handoff.render()
+    path = layout.handoff(history.id, handoff.seq)
+    publish(path, data)
+    recorded = Recorded(handoff, sha256(data), path)
+    return replace(history, documents=(*history.documents, recorded))
+
+
+def _numbered(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := DOCUMENT_NUMBER.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
+
+
+def _read_document(path: Path, ticket: str) -> Recorded:
+    if path.suffix == DAMAGED_SUFFIX:
+        raise Damaged(path, "it was set aside as damaged")
+    try:
+        data = read_bytes(path, Handoff.limit)
+    except OSError as error:
+        raise Damaged(path, f"it cannot be read ({error.strerror})") from error
+    handoff = Handoff.parse(data, path)
+    if handoff.ticket != ticket or f"{handoff.seq:04}.md" != path.name:
+        raise Damaged(path, f"it says that it is document {handoff.seq} of {handoff.ticket}")
+    return Recorded(handoff, sha256(data), path)
+
+
+def _what_is_wrong(documents: list[Recorded], damaged: list[Damaged]) -> Iterable[str]:
+    """What of a history a human has not yet looked at: damage, and gaps below the newest human decision count not."""
+    decided = max((item.handoff.seq for item in documents if item.handoff.sender == "human"), default=0)
+    for error in damaged:
+        match = DOCUMENT_NUMBER.fullmatch(error.path.name)
+        if match and int(match[1]) > decided:
+            yield f"document {error.path.name} cannot be read: {error.why}"
+    known = {item.handoff.seq for item in documents}
+    known |= {int(match[1]) for error in damaged if (match := DOCUMENT_NUMBER.fullmatch(error.path.name))}
+    for seq in range(1, max(known, default=0)):
+        if seq not in known and seq > decided:
+            yield f"document {seq:04} is missing"

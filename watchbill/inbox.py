@@ -1,0 +1,243 @@
+"""What waits for a human: the questions as pages to read and answer.
+
+Owns the words of an inbox item, its publishing, and the listing of what is open. Which questions exist is
+`next_step`'s to say; what an answer means is the decide stage's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from watchbill.documents.handoff import CheckRun, Finding, Handoff
+from watchbill.documents.inbox_item import InboxItem
+from watchbill.errors import Damaged, Stale
+from watchbill.files.publish import publish
+from watchbill.history import History
+from watchbill.layout import ITEM_ID, Layout, item_id
+from watchbill.rules.next_step import Question, Step
+
+HOW_TO_ANSWER = """\
+Write one word after `decision:` above and save this file, or run one of
+
+    watchbill inbox approve {item} -m "why"     the proposal goes ahead
+    watchbill inbox dismiss {item} -m "why"     it is wrong or accepted: go on
+    watchbill inbox reject {item} -m "why"      abandon the ticket
+    watchbill inbox escalate {item} -m "whom"   still blocked: somebody else decides
+"""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An open item and its file."""
+
+    item: InboxItem
+    path: Path
+
+
+def open_items(layout: Layout) -> list[Waiting]:
+    """Every item that waits, in the order of its name. Files that cannot be read are left out (see `unreadable`)."""
+    found = []
+    for path in _files(layout):
+        try:
+            found.append(Waiting(InboxItem.load(path), path))
+        except Damaged:
+            continue
+    return found
+
+
+def unreadable(layout: Layout) -> list[Damaged]:
+    """Files in the inbox that are no items, for instance after an edit that went wrong."""
+    found = []
+    for path in _files(layout):
+        try:
+            item = InboxItem.load(path)
+            if item.id != path.stem:
+                raise Damaged(path, f"it says that it is {item.id}; the file's name counts")
+        except Damaged as error:
+            found.append(error)
+    return found
+
+
+def count_open(layout: Layout) -> int:
+    """How many items wait."""
+    return len(list(_files(layout)))
+
+
+def ask(layout: Layout, history: History, step: Step, now: datetime, diff: str = "") -> list[str]:
+    """Publish an item for every question that has none yet. Returns the ids of the new ones."""
+    asked = []
+    for question in step.questions:
+        item = item_id(history.id, question.seq)
+        if _is_known(layout, item):
+            continue
+        page = _page(history, question, now, diff)
+        if _publish_once(layout.inbox_item(item), page):
+            asked.append(item)
+    return asked
+
+
+def ask_about_damage(layout: Layout, ticket: str, seq: int, path: Path, why: str, now: datetime) -> str | None:
+    """Publish the item about a file that was set aside. `seq` is the document's number, 0 for the ticket's own file."""
+    item = item_id(ticket, seq)
+    if _is_known(layout, item):
+        return None
+    what = f"document {seq:04} of {ticket}" if seq else "a ticket"
+    name = path.relative_to(layout.root)
+    if seq:
+        proposal = "Go on without that document, from what the rest of the history says."
+        mend = f"If you can mend the file, put it back as `handoffs/{ticket}/{seq:04}.md` and dismiss this item."
+    else:
+        proposal = "Mend the file, put it back into tickets/, and dismiss this item."
+        mend = f"The file lies at `{name}`, unchanged."
+    body = f"# {what.capitalize()} cannot be read\n\n{why}\n\n{mend}\n\n## How to answer\n\n{_how(item)}"
+    page = InboxItem(
+        id=item,
+        ticket=ticket,
+        answers=seq,
+        created=now,
+        title=f"{what} cannot be read",
+        asked_by="the engine",
+        proposal=proposal,
+        body=body,
+    )
+    return item if _publish_once(layout.inbox_item(item), page) else None
+
+
+def fenced(text: str, kind: str = "") -> str:
+    """A code block that its content cannot end."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{kind}\n{text.rstrip()}\n{fence}"
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Text that stays on its line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def _files(layout: Layout) -> Iterable[Path]:
+    if not layout.inbox.is_dir():
+        return []
+    return sorted(path for path in layout.inbox.glob("*.md") if ITEM_ID.fullmatch(path.stem))
+
+
+def _is_known(layout: Layout, item: str) -> bool:
+    return layout.inbox_item(item).exists() or layout.decided_item(item).exists()
+
+
+def _publish_once(path: Path, page: InboxItem) -> bool:
+    try:
+        publish(path, page.render())
+    except Stale:
+        return False
+    return True
+
+
+def _page(history: History, question: Question, now: datetime, diff: str) -> InboxItem:
+    recorded = history.document(question.subject)
+    subject = recorded.handoff if recorded else None
+    title = history.ticket.title if history.ticket else history.id
+    item = item_id(history.id, question.seq)
+    parts = [
+        f"# {history.id}: {one_line(title)}",
+        f"**Why you are asked:** {one_line(question.why)}",
+        f"**Proposal:** {one_line(question.proposal)}",
+        "## How to answer",
+        _how(item),
+    ]
+    if subject is not None:
+        parts += _about(subject)
+    parts += ["## What the agents tried", _timeline(history.handoffs)]
+    if diff.strip():
+        parts += ["## The change", fenced(diff, "diff")]
+    return InboxItem(
+        id=item,
+        ticket=history.id,
+        answers=question.seq,
+        created=now,
+        title=one_line(question.why, 200),
+        asked_by=subject.sender if subject else "the engine",
+        severity=(subject.worst or "") if subject else "",
+        confidence=subject.confidence if subject else None,
+        handoff=recorded.sha if recorded else None,
+        commit=subject.commit if subject else None,
+        candidate=subject.candidate if subject else None,
+        proposal=question.proposal,
+        body="\n\n".join(parts),
+    )
+
+
+def _how(item: str) -> str:
+    return HOW_TO_ANSWER.format(item=item).rstrip()
+
+
+def _about(subject: Handoff) -> list[str]:
+    parts: list[str] = []
+    if subject.findings:
+        parts += ["## What was found", *(_finding(finding) for finding in subject.findings[:20])]
+        if len(subject.findings) > 20:
+            parts.append(f"… and {len(subject.findings) - 20} more, in document {subject.seq:04}.")
+    if subject.requests:
+        parts += ["## What the agent asks (its own words)", fenced("\n".join(subject.requests))]
+    if subject.verified:
+        parts += ["## What the engine verified", _verified(subject)]
+    if subject.claimed and subject.claimed.summary:
+        parts += ["## What the agent claims (its own words)", fenced(subject.claimed.summary)]
+    return parts
+
+
+def _finding(finding: Finding) -> str:
+    where = f"{finding.path}:{finding.line}" if finding.line else finding.path
+    head = f"### {finding.severity}: {one_line(finding.title)}"
+    facts = [
+        f"- reported by: {finding.source} ({finding.confidence:.0%} sure), rule {one_line(finding.rule)}",
+        f"- where: `{one_line(where)}`" if where else "",
+        "- it breaks the build" if finding.breaks_build else "",
+    ]
+    parts = [head, "\n".join(fact for fact in facts if fact)]
+    if finding.evidence:
+        parts.append(fenced(finding.evidence[:4_000]))
+    if finding.rationale:
+        parts.append(fenced(finding.rationale[:4_000]))
+    return "\n\n".join(parts)
+
+
+def _verified(subject: Handoff) -> str:
+    verified = subject.verified
+    if verified is None:
+        return "nothing"
+    lines = [f"- {len(verified.files)} file(s), +{verified.insertions} −{verified.deletions}"] if verified.files else []
+    if verified.base_checks:
+        lines.append(f"- checks on the base: {describe_checks(verified.base_checks)}")
+    if verified.checks:
+        lines.append(f"- checks with the change: {describe_checks(verified.checks)}")
+    lines += [f"- broken: `{one_line(name)}`" for name in verified.regressions[:20]]
+    lines += [f"- gone: `{one_line(name)}`" for name in verified.disappeared[:20]]
+    if verified.scanners:
+        lines.append(f"- scanners that ran: {', '.join(verified.scanners)}")
+    lines += [f"- a scanner failed: {one_line(text)}" for text in verified.scanners_failed]
+    if verified.sandbox == "none":
+        lines.append("- commands ran WITHOUT a sandbox, as the owner's settings say")
+    return "\n".join(lines) or "- nothing"
+
+
+def describe_checks(run: CheckRun) -> str:
+    """One run of the checks in a few words."""
+    if not run.ran:
+        return f"could not be run ({one_line(run.why, 160)})"
+    if run.passed or run.failed:
+        return f"{run.passed} passed, {len(run.failed)} failed"
+    return f"ended with {run.exit_code}"
+
+
+def _timeline(handoffs: tuple[Handoff, ...]) -> str:
+    lines = []
+    for handoff in handoffs[-20:]:
+        words = handoff.reason or (handoff.claimed.summary if handoff.claimed else "") or handoff.body
+        lines.append(f"- {handoff.seq:04} {handoff.sender}: {handoff.decision or handoff.outcome}. {one_line(words)}")
+    return "\n".join(lines)

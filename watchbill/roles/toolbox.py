@@ -1,0 +1,124 @@
+"""The tools on a model's bench, and the rule that at the soft cap only the finishing one works.
+
+Owns `bash` (always inside the sandbox) and the wrapping of every tool with the pace of the session. The list of tools
+stays the same from the first request to the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from watchbill.roles.submission import NAME as SUBMIT
+from watchbill.rules.turn_caps import Pace
+from watchbill.tools.model import Tool, ToolRefused
+from watchbill.tools.model.file_tools import file_tools
+from watchbill.tools.sandbox import Limits, Sandbox
+
+BASH_SECONDS = 120.0
+LONGEST_BASH_SECONDS = 600.0
+SHOWN = 30_000
+
+BASH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "command": {"type": "string", "description": "a shell command, run in the worktree"},
+        "timeout_ms": {"type": "integer", "description": "when to give up; 120000 if left out, 600000 at most"},
+    },
+    "required": ["command"],
+    "additionalProperties": False,
+}
+BASH_TEXT = (
+    "Run a shell command in the worktree. Each command is a shell of its own, with no network, and nothing that it "
+    "starts outlives it. Standard output and error come back together."
+)
+WRAP_UP = (
+    "The soft cap of turns is reached. Nothing but submit_handoff works from here on: hand over what there is, and say "
+    "what is left (outcome deferred if it is not done). The work in the worktree is kept."
+)
+NOW = "\n\n[The soft cap of turns is reached. From here on only submit_handoff works: hand over now, as it stands.]"
+SOON = "\n\n[One more turn before only submit_handoff works. Bring the work to a state that can be handed over.]"
+
+
+@dataclass
+class Bench:
+    """What the tools of one conversation share. `until_wrap_up` counts the turns that come before the soft cap's."""
+
+    pace: Callable[[], Pace]
+    until_wrap_up: Callable[[], int]
+    note: Callable[[str, str], None] = lambda _tool, _what: None
+
+
+def bench_tools(
+    names: Sequence[str], worktree: Path, sandbox: Sandbox, bench: Bench, submit: Tool, seconds: float
+) -> list[Tool]:
+    """The tools among `names` for one worktree, and `submit` last."""
+    tools = file_tools(names, worktree)
+    if "bash" in names:
+        tools.insert(0, bash_tool(worktree, sandbox, seconds))
+    return [*(_paced(tool, bench) for tool in tools), _noted(submit, bench)]
+
+
+def bash_tool(worktree: Path, sandbox: Sandbox, longest: float = LONGEST_BASH_SECONDS) -> Tool:
+    """`bash`, inside the sandbox. A command that fails is a result, not a refusal."""
+
+    async def call(given: Any) -> str:
+        command, seconds = _read_bash(given, longest)
+        limits = Limits(seconds=seconds, output_bytes=SHOWN)
+        result = await asyncio.to_thread(sandbox.run, command, worktree, limits)
+        if result.timed_out:
+            return f"{result.output}\n[killed after {seconds:.0f} seconds]"
+        if result.exit_code:
+            return f"{result.output}\n[exit code {result.exit_code}]"
+        return result.output or "[no output]"
+
+    return Tool("bash", BASH_TEXT, BASH_SCHEMA, call)
+
+
+def _read_bash(given: Any, longest: float) -> tuple[str, float]:
+    command = given.get("command") if isinstance(given, dict) else None
+    if not isinstance(command, str) or not command.strip():
+        raise ToolRefused("bash: the input does not fit. It takes: command (text), timeout_ms (optional).")
+    if "\0" in command:
+        raise ToolRefused("bash: a command cannot hold a NUL character.")
+    wanted = given.get("timeout_ms")
+    seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted > 0 else BASH_SECONDS
+    return command, min(seconds, longest, LONGEST_BASH_SECONDS)
+
+
+def _paced(tool: Tool, bench: Bench) -> Tool:
+    async def call(given: Any) -> Any:
+        if bench.pace() != "work":
+            bench.note(tool.name, "refused: the soft cap is reached")
+            raise ToolRefused(WRAP_UP)
+        bench.note(tool.name, describe(given))
+        result = await tool.call(given)
+        return result + _notice(bench.until_wrap_up()) if isinstance(result, str) else result
+
+    return replace(tool, call=call)
+
+
+def _noted(submit: Tool, bench: Bench) -> Tool:
+    async def call(given: Any) -> Any:
+        bench.note(SUBMIT, describe(given))
+        return await submit.call(given)
+
+    return replace(submit, call=call)
+
+
+def _notice(left: int) -> str:
+    if left <= 0:
+        return NOW
+    return SOON if left == 1 else ""
+
+
+def describe(given: Any) -> str:
+    """One line about a call, for the person who watches."""
+    if not isinstance(given, dict):
+        return ""
+    value = given.get("command") or given.get("file_path") or given.get("pattern") or given.get("outcome") or ""
+    flat = " ".join(str(value).split())
+    return flat if len(flat) <= 100 else flat[:99] + "…"

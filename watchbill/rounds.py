@@ -1,0 +1,102 @@
+"""The whole watch in one command: merge, plan, build, plan, review, merge, round after round.
+
+Owns the order of the verbs and when to stop: when nothing moves any more, or an agent has spent its turns. The caps
+of an agent hold for the whole of it, however many sessions that takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from watchbill.documents.manifest import Agent
+from watchbill.history import histories_on_disk
+from watchbill.rules.planning import natural
+from watchbill.stages import merge as merging
+from watchbill.stages import plan as planning
+from watchbill.stages import run as running
+from watchbill.tools.git import Repository
+from watchbill.tools.sandbox import Sandbox
+from watchbill.workspace import Workspace
+
+MOST_ROUNDS = 50
+REVIEWERS: tuple[Agent, ...] = ("qa", "security")
+
+
+@dataclass
+class Night:
+    """What `run all` did so far. `troubles` are why agents could not go on."""
+
+    spent: dict[str, int] = field(default_factory=dict)
+    sessions: list[running.Session] = field(default_factory=list)
+    merges: list[merging.Result] = field(default_factory=list)
+    troubles: dict[str, Any] = field(default_factory=dict)
+    rounds: int = 0
+
+
+def go_round(
+    workspace: Workspace,
+    sandbox: Callable[[Repository], Sandbox],
+    log: Any,
+    options: running.Options,
+    between: Callable[[], None],
+) -> Night:
+    """Go round until nothing moves. `between` is called before each plan (answers of humans are picked up there)."""
+    night = Night()
+    while night.rounds < MOST_ROUNDS:
+        night.rounds += 1
+        before = _documents(workspace)
+        between()
+        night.merges += merge_ready(workspace, sandbox, log)
+        _session(workspace, "build", sandbox, log, options, night)
+        for agent in REVIEWERS:
+            _session(workspace, agent, sandbox, log, options, night)
+        night.merges += merge_ready(workspace, sandbox, log)
+        if _documents(workspace) == before:
+            break
+    return night
+
+
+def merge_ready(workspace: Workspace, sandbox: Callable[[Repository], Sandbox], log: Any) -> list[merging.Result]:
+    """Merge what is ready, in the planner's order."""
+
+    def say(ticket: str, text: str) -> None:
+        log.info(text, agent="merge", ticket=ticket, session="", turn=0)
+
+    return merging.merge(workspace, ready_to_merge, sandbox, lambda: datetime.now(UTC), say)
+
+
+def ready_to_merge(workspace: Workspace) -> list[str]:
+    """The tickets whose next step is the merge: the more urgent first, then the older."""
+    seen = planning.situation(workspace)
+    ready = [ticket for ticket, step in seen.steps.items() if "merge" in step.to]
+    order = ("critical", "high", "medium", "low")
+    tickets = seen.backlog.tickets
+    return sorted(ready, key=lambda ticket: (order.index(tickets[ticket].ticket.priority), natural(ticket)))
+
+
+def _session(
+    workspace: Workspace,
+    agent: Agent,
+    sandbox: Callable[[Repository], Sandbox],
+    log: Any,
+    options: running.Options,
+    night: Night,
+) -> None:
+    if agent in night.troubles:
+        return
+    planning.plan(workspace, datetime.now(UTC), (agent,), spent=night.spent)
+    session = running.run(workspace, agent, sandbox, log, options)
+    if session is None:
+        return
+    night.sessions.append(session)
+    night.spent[agent] = night.spent.get(agent, 0) + session.turns + session.retries
+    if session.trouble is not None:
+        night.troubles[agent] = session.trouble
+
+
+def _documents(workspace: Workspace) -> int:
+    layout = workspace.layout
+    return sum(sum(1 for _ in layout.history_of(ticket).glob("*.md")) for ticket in histories_on_disk(layout))

@@ -1,0 +1,66 @@
+"""Whether a candidate may reach the integration branch: a flat list of refusals, each with its reason.
+
+Owns invariant I1. Looks only at what the engine verified and at what a human decided.
+"""
+
+from __future__ import annotations
+
+from watchbill.documents.routing import Routing
+from watchbill.history import History
+from watchbill.rules.next_step import next_step, verdicts
+
+
+def refusals(history: History, routing: Routing, max_attempts: int, commit: str | None, candidate: str) -> list[str]:
+    """Why `candidate`, made from `commit`, may not be merged. Empty: it may."""
+    step = next_step(history, routing, max_attempts)
+    found: list[str] = []
+    if history.ticket is None:
+        found.append("its ticket is not in the backlog")
+    if step.ended:
+        found.append(f"the ticket is {step.ended}")
+    found += [f"the history is damaged: {damage}" for damage in history.damage]
+    found += [f"document {question.seq:04} waits for a human: {question.why}" for question in step.questions]
+    if step.commit is None:
+        found.append("no finished work is known")
+    elif step.commit != commit:
+        found.append(f"the branch is at {_short(commit)}, but what was reviewed is {_short(step.commit)}")
+    if "build" in step.to:
+        found.append(f"it is back with the build agent: {step.reason}")
+    found += _missing_verdicts(history, routing, max_attempts, candidate)
+    return found
+
+
+def checked_again(history: History, candidate: str) -> bool:
+    """Whether the engine itself ran the checks and the scanners on this very candidate after the reviews."""
+    return any(
+        handoff.sender == "merge" and handoff.outcome == "pass" and handoff.candidate == candidate
+        for handoff in history.handoffs
+    )
+
+
+def reviewed(history: History, routing: Routing, max_attempts: int, candidate: str) -> bool:
+    """Whether every required reviewer passed this very candidate."""
+    found = verdicts(history, routing, max_attempts)
+    return all(
+        (verdict := found.get(reviewer)) is not None and verdict.candidate == candidate
+        for reviewer in routing.merge.require
+    )
+
+
+def _missing_verdicts(history: History, routing: Routing, max_attempts: int, candidate: str) -> list[str]:
+    found = verdicts(history, routing, max_attempts)
+    sessions = {handoff.session for handoff in history.handoffs if handoff.sender == "build"}
+    missing: list[str] = []
+    for reviewer in routing.merge.require:
+        verdict = found.get(reviewer)
+        if verdict is None:
+            missing.append(f"{reviewer} has not passed this commit")
+        elif verdict.candidate != candidate and not checked_again(history, candidate):
+            missing.append(f"{reviewer} passed {_short(verdict.candidate)}, not {_short(candidate)}")
+        elif verdict.session is not None and verdict.session in sessions:
+            missing.append(f"{reviewer} was the session that wrote the commit")
+    return missing
+
+
+def _short(commit: str | None) -> str:
+    return commit[:10] if commit else "nothing"

@@ -1,0 +1,273 @@
+"""What should happen next to a ticket: a pure function of its history and the playbook.
+
+Owns the path of a ticket. The planner, the router, the merge gate and every page ask this one function, so they
+cannot disagree. Never reads a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from watchbill.documents.handoff import Finding, Handoff, Target
+from watchbill.documents.routing import Routing
+from watchbill.history import History
+
+Kind = Literal["fix", "accept", "again"]
+NOT_THE_BUILDERS = ("no-checks", "checks-unavailable")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a human is asked about document `seq`.
+
+    `kind` says what approving does: fix (back to the build queue, now human-approved), accept (it counts as a
+    pass) or again (the same agent tries once more). `subject` is the document the question is really about, which
+    differs from `seq` after an escalation.
+    """
+
+    seq: int
+    subject: int
+    kind: Kind
+    why: str
+    proposal: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Who acts next, and why. `commit` is the work under review; `approval` the decision that lets build go on."""
+
+    to: tuple[Target, ...]
+    reason: str
+    commit: str | None = None
+    work: int | None = None
+    approval: int | None = None
+    questions: tuple[Question, ...] = ()
+    ended: str = ""
+    attempts: int = 0
+
+
+@dataclass
+class _State:
+    """Where a ticket stands after reading some of its documents."""
+
+    routing: Routing
+    max_attempts: int
+    attempts: int = 0
+    tries: dict[str, int] = field(default_factory=dict)
+    work: Handoff | None = None
+    verdicts: dict[str, Handoff] = field(default_factory=dict)
+    rework: str = ""
+    rework_by: int = 0
+    approval: int | None = None
+    dismissed: set[str] = field(default_factory=set)
+    open: dict[int, Question] = field(default_factory=dict)
+    ended: str = ""
+    seen: dict[int, Handoff] = field(default_factory=dict)
+
+    def send_back(self, document: Handoff, why: str) -> None:
+        self.rework, self.rework_by = why, document.seq
+
+    def ask(self, document: Handoff, kind: Kind, why: str, proposal: str) -> None:
+        self.open[document.seq] = Question(document.seq, document.seq, kind, why, proposal)
+
+
+def next_step(history: History, routing: Routing, max_attempts: int) -> Step:
+    """The next step of a ticket. `max_attempts` builds without a human's word, then a human is asked."""
+    state = read_state(history, routing, max_attempts)
+    return _decide(state, history)
+
+
+def read_state(history: History, routing: Routing, max_attempts: int) -> _State:
+    """Read the documents in order, each from where the one before left the ticket."""
+    state = _State(routing, max_attempts)
+    for handoff in history.handoffs:
+        _READERS[handoff.sender](state, handoff)
+        state.seen[handoff.seq] = handoff
+    return state
+
+
+def verdicts(history: History, routing: Routing, max_attempts: int) -> dict[str, Handoff]:
+    """The reviewers' passes that hold for the work as it stands now, by reviewer."""
+    return dict(read_state(history, routing, max_attempts).verdicts)
+
+
+def _decide(state: _State, history: History) -> Step:
+    work = state.work
+    step = Step(
+        to=("nobody",),
+        reason="",
+        commit=work.commit if work else None,
+        work=work.seq if work else None,
+        approval=state.approval,
+        attempts=state.attempts,
+    )
+    if state.ended:
+        return replace(step, reason=state.ended, ended=state.ended)
+    if history.ticket is None:
+        return replace(step, reason="its ticket is not in the backlog", ended="missing")
+    if history.ticket.status == "closed":
+        return replace(step, reason="the ticket is closed", ended="closed")
+    if history.damage:
+        return replace(step, to=("human",), reason="; ".join(history.damage))
+    if state.open:
+        questions = tuple(state.open[seq] for seq in sorted(state.open))
+        return replace(step, to=("human",), reason=questions[0].why, questions=questions)
+    if state.rework:
+        return replace(step, to=("build",), reason=state.rework)
+    if work is None:
+        return replace(step, to=("build",), reason="new ticket")
+    missing = tuple(reviewer for reviewer in state.routing.merge.require if reviewer not in state.verdicts)
+    if missing:
+        return replace(step, to=missing, reason=f"waits for {' and '.join(missing)}")
+    return replace(step, to=("merge",), reason="passed every review")
+
+
+def _read_build(state: _State, document: Handoff) -> None:
+    state.attempts += 1
+    state.verdicts.clear()
+    state.tries.clear()
+    state.rework = ""
+    if document.outcome == "done" and document.commit:
+        state.work = document
+        state.approval = None
+    elif document.outcome == "deferred":
+        state.send_back(document, f"was deferred: {document.reason or 'the turns were used up'}")
+        _ask_when_spent(state, document)
+    else:
+        why = document.reason or _first(document.requests) or _summary(document) or "the build agent cannot go on"
+        proposal = "Let the build agent try again, with your note as its answer."
+        state.ask(document, "again", why, proposal)
+
+
+def _read_review(state: _State, document: Handoff) -> None:
+    if state.work is None or document.commit != state.work.commit:
+        return
+    if document.outcome == "deferred":
+        _read_unfinished_review(state, document)
+    elif document.outcome in ("pass", "fail"):
+        _read_verdict(state, document)
+    else:
+        why = document.reason or _first(document.requests) or f"{document.sender} could not come to a verdict"
+        state.ask(document, "again", why, f"Let {document.sender} look once more, with your note as its answer.")
+
+
+def _read_unfinished_review(state: _State, document: Handoff) -> None:
+    tries = state.tries.get(document.sender, 0) + 1
+    state.tries[document.sender] = tries
+    if tries >= state.max_attempts:
+        why = f"{document.sender} came to no verdict in {tries} sessions ({document.reason or 'turns used up'})"
+        state.ask(document, "again", why, f"Give {document.sender} another {state.max_attempts} sessions.")
+
+
+def _read_verdict(state: _State, document: Handoff) -> None:
+    findings = [finding for finding in document.findings if finding.fingerprint not in state.dismissed]
+    for_human = [finding for finding in findings if _destination(state.routing, finding) == "human"]
+    for_build = [finding for finding in findings if _destination(state.routing, finding) == "build"]
+    if for_human:
+        _ask_about(state, document, for_human)
+    elif for_build or document.outcome == "fail":
+        state.send_back(document, f"{document.sender} found {_count(for_build, 'thing')} to mend")
+        _ask_when_spent(state, document)
+    elif document.degraded and not state.routing.degraded.may_merge:
+        why = f"no model could be reached, so only the machine's part of {document.sender} was done"
+        state.ask(document, "accept", why, "Accept it on the machine's word alone.")
+    elif document.confidence is not None and document.confidence < state.routing.confidence.ask_below:
+        why = f"{document.sender} passes it, but is only {document.confidence:.0%} sure"
+        state.ask(document, "accept", why, "Accept the pass.")
+    else:
+        state.verdicts[document.sender] = document
+
+
+def _read_merge(state: _State, document: Handoff) -> None:
+    if document.outcome == "done" and document.merged:
+        state.ended = "merged"
+    elif document.outcome == "fail":
+        for_human = [item for item in document.findings if _destination(state.routing, item) == "human"]
+        if for_human:
+            _ask_about(state, document, for_human)
+            return
+        state.verdicts.clear()
+        state.send_back(document, document.reason or "it could not be merged")
+        _ask_when_spent(state, document)
+
+
+def _read_human(state: _State, document: Handoff) -> None:
+    if document.decision == "close":
+        state.ended = "closed"
+        return
+    if document.decision == "reject":
+        state.ended = "rejected"
+        return
+    question = state.open.pop(document.answers or 0, None)
+    if question is None:
+        return
+    subject = state.seen[question.subject]
+    if document.decision == "escalate":
+        why = f"{question.why} (escalated by {document.by or 'a human'})"
+        state.open[document.seq] = replace(question, seq=document.seq, why=why)
+    elif document.decision == "approve" and question.kind == "fix":
+        state.approval = document.seq
+        state.attempts = 0
+        state.send_back(document, f"a human approved the mending of what {subject.sender} found")
+    elif document.decision in ("approve", "dismiss"):
+        _go_on(state, document, question, subject)
+
+
+def _go_on(state: _State, document: Handoff, question: Question, subject: Handoff) -> None:
+    """What was asked holds nothing up any more."""
+    state.dismissed |= {finding.fingerprint for finding in subject.findings}
+    if question.kind == "again" or subject.sender in ("build", "merge"):
+        state.attempts = 0
+        state.tries.pop(subject.sender, None)
+        if subject.sender in ("build", "merge"):
+            state.approval = document.seq
+            state.send_back(document, state.rework or "a human lets it go on")
+    else:
+        if state.rework_by == subject.seq:
+            state.rework = ""
+        state.verdicts[subject.sender] = subject
+
+
+_READERS = {
+    "build": _read_build,
+    "qa": _read_review,
+    "security": _read_review,
+    "merge": _read_merge,
+    "human": _read_human,
+}
+
+
+def _ask_when_spent(state: _State, document: Handoff) -> None:
+    if state.attempts >= state.max_attempts:
+        why = f"{_count_of(state.attempts, 'attempt')} and still not done: {state.rework}"
+        state.ask(document, "fix", why, f"Give it another {_count_of(state.max_attempts, 'attempt')}.")
+
+
+def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> None:
+    worst = findings[0]
+    why = f"{document.sender} found: {worst.title}" + (f" (and {len(findings) - 1} more)" if len(findings) > 1 else "")
+    if all(finding.rule in NOT_THE_BUILDERS for finding in findings):
+        state.ask(document, "accept", why, "Accept the change although the checks say nothing about it.")
+    else:
+        state.ask(document, "fix", why, "Send it back to the build agent to mend.")
+
+
+def _destination(routing: Routing, finding: Finding) -> str:
+    return routing.destination(finding.severity, finding.source, finding.rule, finding.breaks_build)
+
+
+def _first(values: tuple[str, ...]) -> str:
+    return values[0] if values else ""
+
+
+def _summary(document: Handoff) -> str:
+    return document.claimed.summary[:300] if document.claimed else ""
+
+
+def _count(values: list[Finding], noun: str) -> str:
+    return _count_of(len(values), noun)
+
+
+def _count_of(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

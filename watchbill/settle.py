@@ -1,0 +1,126 @@
+"""Putting in order what a dead run, a full disk or a careless editor left behind.
+
+Owns recovery at the start of every verb that writes: each thing is settled, said in one line, and the run goes on.
+Never decides about work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from watchbill.errors import Damaged, Stale
+from watchbill.files.publish import TEMPORARY_SUFFIX, move, publish, sha256
+from watchbill.files.quarantine import set_aside
+from watchbill.hand_over import step_of
+from watchbill.history import histories_on_disk, read_backlog, read_history
+from watchbill.inbox import ask, ask_about_damage, open_items, unreadable
+from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID
+from watchbill.workspace import Workspace
+
+_OURS = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
+
+
+def settle(workspace: Workspace, now: datetime) -> list[str]:
+    """Settle everything, and say what was done, a line each."""
+    return [
+        *_sweep(workspace),
+        *_set_damage_aside(workspace, now),
+        *_publish_missing_questions(workspace, now),
+        *_file_answered_items(workspace),
+        *(f"{error.path.name} in the inbox cannot be read: {error.why}" for error in unreadable(workspace.layout)),
+    ]
+
+
+def _sweep(workspace: Workspace) -> Iterable[str]:
+    """Remove temporary files whose writer is dead: nothing was ever published from them."""
+    layout = workspace.layout
+    folders = [layout.tickets, layout.manifests, layout.inbox, layout.decided, layout.sessions, layout.quarantine]
+    folders += [layout.history_of(ticket) for ticket in histories_on_disk(layout)]
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+            match = _OURS.fullmatch(path.name)
+            if match and not _is_alive(int(match[1])):
+                path.unlink(missing_ok=True)
+                yield f"removed {path.name}, which a run that died had not finished writing"
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+def _set_damage_aside(workspace: Workspace, now: datetime) -> Iterable[str]:
+    layout = workspace.layout
+    for error in read_backlog(layout).damaged:
+        ticket = _guess_id(error.path)
+        kept = set_aside(error.path, error.why, layout.quarantine, layout.root, now)
+        ask_about_damage(layout, ticket, 0, kept, error.why, now)
+        yield f"set {error.path.name} aside: {error.why}"
+    for ticket in histories_on_disk(layout):
+        if not TICKET_ID.fullmatch(ticket):
+            continue
+        for error in read_history(layout, ticket, None).damaged_files:
+            yield from _keep_damaged_handoff(workspace, ticket, error, now)
+
+
+def _keep_damaged_handoff(workspace: Workspace, ticket: str, error: Damaged, now: datetime) -> Iterable[str]:
+    """A handoff that cannot be read stays beside the others, so that its number is not given twice."""
+    layout = workspace.layout
+    match = DOCUMENT_NUMBER.fullmatch(error.path.name)
+    if match is None:
+        return
+    if error.path.suffix == ".md":
+        kept = layout.damaged_handoff(error.path)
+        move(error.path, kept)
+        reason = f"{error.path.name}: {error.why}\n".encode()
+        publish(kept.with_name(f"{kept.name}.reason.txt"), reason)
+        yield f"set document {error.path.name} of {ticket} aside: {error.why}"
+        ask_about_damage(layout, ticket, int(match[1]), kept, error.why, now)
+
+
+def _publish_missing_questions(workspace: Workspace, now: datetime) -> Iterable[str]:
+    backlog = workspace.backlog()
+    for ticket in backlog.tickets:
+        history = workspace.history(ticket, backlog)
+        if not history.documents:
+            continue
+        for item in ask(workspace.layout, history, step_of(workspace, history), now):
+            yield f"asked again what a run that died could not ask: {item}"
+
+
+def _file_answered_items(workspace: Workspace) -> Iterable[str]:
+    """An item whose answer is published, but which still lies in the inbox."""
+    backlog = workspace.backlog()
+    for waiting in open_items(workspace.layout):
+        match = ITEM_ID.fullmatch(waiting.item.id)
+        if match is None or waiting.item.answers == 0:
+            continue
+        history = workspace.history(waiting.item.ticket, backlog)
+        answered = any(
+            handoff.sender == "human" and handoff.answers == waiting.item.answers for handoff in history.handoffs
+        )
+        if answered:
+            try:
+                move(waiting.path, workspace.layout.decided_item(waiting.item.id))
+            except Stale:
+                continue
+            yield f"filed {waiting.item.id}, which was answered already"
+
+
+def _guess_id(path: Path) -> str:
+    """The id that a broken ticket file seems to be about: from its name, or made from it."""
+    match = TICKET_ID.match(path.name)
+    if match:
+        return match[0]
+    return f"X-{int(sha256(path.name.encode())[:7], 16)}"

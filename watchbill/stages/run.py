@@ -1,0 +1,448 @@
+"""Run: one session of one agent, from its manifest to its record.
+
+Owns the session: the lock, the manifest, the order of tickets, what is published when, and the record at the end. How a
+ticket is prepared and judged is its role's; how a conversation goes is `roles/turns`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from watchbill.documents.manifest import Entry, Manifest
+from watchbill.documents.session import SessionRecord, Tokens
+from watchbill.errors import Damaged, Misconfigured, Stale, TryLater, WatchbillError
+from watchbill.files import journal
+from watchbill.files.document import stamp
+from watchbill.files.locks import held
+from watchbill.hand_over import hand_over, step_of
+from watchbill.integration import integration_head
+from watchbill.layout import MANIFEST_ID
+from watchbill.pause import why_paused
+from watchbill.roles.briefing import system_prompt
+from watchbill.roles.budget import SessionBudget, TicketBudget
+from watchbill.roles.build import Build
+from watchbill.roles.case import Assignment, CannotMerge, Case, Role
+from watchbill.roles.qa import Qa
+from watchbill.roles.security import Security
+from watchbill.roles.submission import Submission, submission_tool
+from watchbill.roles.toolbox import Bench, bench_tools
+from watchbill.roles.turns import Desk, Ending, converse
+from watchbill.rules.turn_caps import Caps, entry_caps
+from watchbill.session_records import memory_of, publish_record, record_path_exists, records
+from watchbill.tools.git import Repository
+from watchbill.tools.model import ModelTrouble, Reply, Usage
+from watchbill.tools.model.conversation import Access, Conversation, find_key
+from watchbill.tools.sandbox import Sandbox
+from watchbill.workspace import Workspace
+
+ROLES: dict[str, Role] = {"build": Build(), "qa": Qa(), "security": Security()}
+FATAL = ("key", "no such model", "unreachable", "foreign", "busy", "spent")
+Record = Callable[[str, str, str, Reply], None]
+
+
+@dataclass
+class Session:
+    """What one session did. `trouble` is why it could not go on, if it could not."""
+
+    id: str
+    agent: str
+    manifest: str
+    started: datetime
+    outcomes: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    open_questions: list[str] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+    turns: int = 0
+    retries: int = 0
+    models: list[str] = field(default_factory=list)
+    trouble: ModelTrouble | None = None
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session is run: `manifest` names one (newest unused otherwise), `jobs` tickets go on at once."""
+
+    manifest: str | None = None
+    jobs: int = 1
+    record: Record | None = None
+
+
+def run(
+    workspace: Workspace,
+    agent: str,
+    sandbox: Callable[[Repository], Sandbox],
+    log: Any,
+    options: Options | None = None,
+) -> Session | None:
+    """Run one session of `agent`. None when there is nothing to do, and then no request is made.
+
+    Raises `TryLater` when another session of the agent is under way, the workspace is paused, or no model answers;
+    `Misconfigured` when the key or the model is wrong.
+    """
+    options = options or Options()
+    with held(workspace.layout.lock(agent), f"{agent} session"):
+        paused = why_paused(workspace.layout)
+        if paused:
+            raise TryLater(paused, "Go on with: watchbill resume")
+        manifest = choose_manifest(workspace, agent, options.manifest)
+        if manifest is None or not _work_left(workspace, manifest):
+            return None
+        repo = Repository.open(workspace.repo)
+        runner = _Runner(workspace, repo, sandbox(repo), manifest, log, options)
+        return asyncio.run(runner.run())
+
+
+def choose_manifest(workspace: Workspace, agent: str, wanted: str | None) -> Manifest | None:
+    """The manifest to work: the one that was named, or the newest if no session has ended with it yet."""
+    if wanted is not None:
+        return _named_manifest(workspace, agent, wanted)
+    numbers = [
+        int(match[2])
+        for path in workspace.layout.manifests.glob(f"{agent}-*.json")
+        if (match := MANIFEST_ID.fullmatch(path.stem))
+    ]
+    if not numbers:
+        return None
+    name = f"{agent}-{max(numbers):04}"
+    if record_path_exists(workspace.layout, name):
+        return None
+    return Manifest.load(workspace.layout.manifest(name))
+
+
+def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
+    path = Path(wanted)
+    path = path if path.suffix == ".json" else workspace.layout.manifest(wanted)
+    try:
+        manifest = Manifest.load(path)
+    except (OSError, Damaged) as error:
+        raise Misconfigured(f"the manifest {wanted} cannot be read: {error}") from error
+    if manifest.agent != agent:
+        raise Misconfigured(f"{manifest.id} is a manifest for {manifest.agent}, not for {agent}")
+    if path.resolve() != workspace.layout.manifest(manifest.id).resolve():
+        raise Misconfigured(f"{path} is not a manifest of this workspace", "Manifests are made by: watchbill plan")
+    if record_path_exists(workspace.layout, manifest.id):
+        raise Misconfigured(f"{manifest.id} was used already", "Make a new one with: watchbill plan")
+    return manifest
+
+
+def _work_left(workspace: Workspace, manifest: Manifest) -> bool:
+    backlog = workspace.backlog()
+    return any(
+        manifest.agent in step_of(workspace, workspace.history(entry.ticket, backlog)).to
+        for entry in manifest.entries
+        if backlog.get(entry.ticket)
+    )
+
+
+class _Runner:
+    def __init__(
+        self,
+        workspace: Workspace,
+        repo: Repository,
+        sandbox: Sandbox,
+        manifest: Manifest,
+        log: Any,
+        options: Options,
+    ) -> None:
+        self.workspace = workspace
+        self.repo = repo
+        self.sandbox = sandbox
+        self.manifest = manifest
+        self.options = options
+        self.role = ROLES[manifest.agent]
+        path = workspace.layout.journal(manifest.id)
+        opened = sum(1 for line in journal.read(path) if line.get("event") == "open")
+        self.session = Session(f"{manifest.id}-{opened + 1}", manifest.agent, manifest.id, datetime.now(UTC))
+        self.log = log.bind(session=self.session.id, agent=manifest.agent)
+        caps = Caps(manifest.soft_turns, manifest.hard_turns)
+        self.budget = SessionBudget.open(path, self.session.id, caps)
+        self.access = self._access()
+        self.past = records(workspace.layout, manifest.agent)
+        self.integration = integration_head(workspace, repo)
+
+    async def run(self) -> Session:
+        opened = {"event": "open", "session": self.session.id, "at": stamp(self.session.started)}
+        journal.append(self.budget.journal_path, opened)
+        self.log.info("session begins", tickets=len(self.manifest.entries), hard_turns=self.manifest.hard_turns)
+        queue = list(self.manifest.entries)
+        workers = [asyncio.create_task(self._work_through(queue)) for _ in range(max(1, self.options.jobs))]
+        try:
+            await asyncio.gather(*workers)
+        except BaseException as error:
+            self.session.stopped = f"it was cut off ({type(error).__name__}: {error})"[:500]
+            raise
+        finally:
+            for worker in workers:
+                worker.cancel()
+            self._close()
+        return self.session
+
+    async def _work_through(self, queue: list[Entry]) -> None:
+        while queue and not self.session.stopped:
+            entry = queue.pop(0)
+            if not self.budget.may_start():
+                self.session.outcomes[entry.ticket] = "not started"
+                self._note(entry.ticket, "not started: the session's soft cap was reached; the next session takes it")
+                continue
+            try:
+                await self._work(entry)
+            except Stale as error:
+                self.session.outcomes[entry.ticket] = "moved on"
+                self._note(entry.ticket, f"left alone: {error.reason}")
+
+    async def _work(self, entry: Entry) -> None:
+        backlog = self.workspace.backlog()
+        file = backlog.get(entry.ticket)
+        history = self.workspace.history(entry.ticket, backlog)
+        step = step_of(self.workspace, history)
+        if file is None or self.manifest.agent not in step.to:
+            self.session.outcomes[entry.ticket] = "moved on"
+            self._note(entry.ticket, f"left alone: {step.reason or 'its ticket cannot be read'}")
+            return
+        case = Case(
+            workspace=self.workspace,
+            repo=self.repo,
+            sandbox=self.sandbox,
+            history=history,
+            step=step,
+            entry=entry,
+            session=self.session.id,
+            raw_ticket=file.path.read_text("utf-8", "replace"),
+            memory=memory_of(self.past, entry.ticket),
+            integration=self.integration,
+            say=lambda text: self._event(entry.ticket, text),
+        )
+        self._event(entry.ticket, f"begins: {entry.reason}", title=file.ticket.title)
+        try:
+            assignment = await asyncio.to_thread(self.role.prepare, case)
+        except CannotMerge as conflict:
+            self._publish(entry.ticket, conflict.fields, 0, None)
+            return
+        budget = TicketBudget(
+            self.budget, entry.ticket, entry_caps(entry.turns, self.manifest.soft_turns, self.manifest.hard_turns)
+        )
+        ending = await self._converse(case, assignment, budget)
+        fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
+        self._account(ending, budget)
+        if fields is None:
+            self.session.outcomes[entry.ticket] = "not started"
+            self._note(entry.ticket, f"not started: {ending.reason}")
+        else:
+            self._publish(entry.ticket, self._with_claims(fields, ending), budget.turns, ending)
+
+    async def _converse(self, case: Case, assignment: Assignment, budget: TicketBudget) -> Ending:
+        trouble = self.session.trouble
+        if self.access is None:
+            trouble = trouble or ModelTrouble("key", "there is no API key (set ANTHROPIC_API_KEY, or [model] key_file)")
+        if self.access is None or trouble is not None:
+            self._event(case.ticket, f"no model is asked: {trouble.reason if trouble else ''}")
+            return Ending(reason=trouble.reason if trouble else "", trouble=trouble)
+        desk = Desk()
+
+        async def accept(submission: Submission) -> None:
+            await assignment.accept(submission)
+            desk.submission = submission
+
+        bench = Bench(budget.pace, budget.until_wrap_up, lambda tool, what: self._tool(case.ticket, budget, tool, what))
+        agent_tools = self.workspace.agent(self.role.name).tools
+        names = [name for name in assignment.tools if name in agent_tools]
+        longest = self.workspace.settings.checks.timeout_seconds
+        submit = submission_tool(self.role.name, accept)
+        tools = bench_tools(names, assignment.worktree, self.sandbox, bench, submit, longest)
+        headers = {
+            "x-watchbill-agent": self.role.name,
+            "x-watchbill-ticket": case.ticket,
+            "x-watchbill-session": self.session.id,
+        }
+
+        def on_reply(reply: Reply) -> None:
+            if self.options.record:
+                self.options.record(self.role.name, case.ticket, self.session.id, reply)
+
+        def on_turn(reply: Reply) -> None:
+            said = " ".join(reply.text.split())[:120]
+            self._event(case.ticket, "turn", turn=budget.spent, of=budget.caps.hard, said=said, stop=reply.stop_reason)
+
+        def must_stop() -> str:
+            return why_paused(self.workspace.layout) or ""
+
+        system = system_prompt(case, self.role.name)
+        async with Conversation(
+            self.access, system, assignment.first, tools, headers, budget.reserve, on_reply
+        ) as conversation:
+            ending = await converse(conversation, budget, desk, must_stop, on_turn)
+        if ending.stopped:
+            self.session.stopped = ending.reason
+        if ending.trouble is not None and ending.trouble.kind in FATAL:
+            self.session.trouble = ending.trouble
+            if self.role.name == "build":
+                self.session.stopped = ending.trouble.reason
+        return ending
+
+    def _with_claims(self, fields: dict[str, Any], ending: Ending) -> dict[str, Any]:
+        submission = ending.submission
+        claims: dict[str, Any] = {}
+        if submission is not None:
+            claims = {
+                "claimed": submission.claimed(),
+                "confidence": submission.confidence,
+                "requests": submission.requests,
+                "body": _body(submission),
+            }
+        elif ending.reason:
+            claims = {"reason": ending.reason, "body": _body_without_handoff(ending)}
+        return {**claims, **fields}
+
+    def _publish(self, ticket: str, fields: dict[str, Any], turns: int, ending: Ending | None) -> None:
+        model = ending.model if ending else None
+        stamped: dict[str, Any] = {}
+        if fields["from"] == self.role.name:
+            stamped = {
+                "session": self.session.id,
+                "manifest": self.manifest.id,
+                "agent_version": self.workspace.agent_version(self.role.name, model),
+                "model": model,
+                "turns": turns,
+            }
+        handoff, step = hand_over(
+            self.workspace,
+            ticket,
+            {**fields, **stamped},
+            datetime.now(UTC),
+            still_valid=lambda _history, step: self.role.name in step.to,
+            diff=lambda work: self.repo.diff(work.base, work.commit) if work.base and work.commit else "",
+        )
+        self.session.outcomes[ticket] = handoff.outcome
+        why = handoff.reason or (handoff.claimed.summary if handoff.claimed else "")
+        self._note(ticket, f"{handoff.outcome}, goes to {' and '.join(step.to)}: {' '.join(why.split())[:300]}")
+        if handoff.claimed:
+            self.session.open_questions += [f"{ticket}: {text[:300]}" for text in handoff.claimed.open_questions[:5]]
+        if handoff.sender == "build" and handoff.commit:
+            self.session.artifacts.append(f"{ticket}: {handoff.commit}")
+
+    def _account(self, ending: Ending, budget: TicketBudget) -> None:
+        self.session.usage += ending.usage
+        self.session.turns += budget.turns
+        if ending.model and ending.model not in self.session.models:
+            self.session.models.append(ending.model)
+        if self.session.cost is not None and ending.usage != Usage():
+            price = cost_of(self.workspace, ending.model, ending.usage)
+            self.session.cost = None if price is None else self.session.cost + price
+
+    def _close(self) -> None:
+        """Publish the record: after it the manifest is used up."""
+        session = self.session
+        session.retries = self.budget.retries
+        worked = [ticket for ticket, outcome in session.outcomes.items() if outcome not in ("moved on", "not started")]
+        if session.trouble is not None and not worked and not session.turns:
+            return
+        outcomes = set(session.outcomes.values())
+        outcome = "stopped" if session.stopped else "deferred" if outcomes & {"deferred", "not started"} else "done"
+        ended = datetime.now(UTC)
+        record = SessionRecord.model_validate(
+            {
+                "id": session.id,
+                "agent": session.agent,
+                "manifest": session.manifest,
+                "start_date": session.started,
+                "end_date": ended,
+                "outcome": outcome,
+                "turns": session.turns,
+                "retries": session.retries,
+                "tokens": Tokens(**vars(session.usage)),
+                "cost": round(session.cost, 6) if session.cost is not None else None,
+                "model": ", ".join(session.models) or None,
+                "tickets": tuple(session.outcomes),
+                "title": _title(session),
+                "summary": _title(session) + (f". Stopped: {session.stopped}" if session.stopped else "."),
+                "decisions": tuple(session.lines),
+                "artifacts": tuple(session.artifacts),
+                "open_questions": tuple(session.open_questions),
+                "tags": (session.agent,),
+                "body": "\n".join(f"- {line}" for line in session.lines),
+            }
+        )
+        publish_record(self.workspace.layout, record)
+        self.log.info("session ends", outcome=outcome, turns=session.turns, retries=session.retries)
+
+    def _access(self) -> Access | None:
+        model = self.workspace.settings.model
+        key_file = Path(model.key_file).expanduser() if model.key_file else None
+        if key_file is not None and not key_file.is_absolute():
+            key_file = self.workspace.root / key_file
+        key = find_key(key_file)
+        if key is None:
+            if self.role.name != "build":
+                return None
+            hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file."
+            raise Misconfigured("there is no API key, and nothing can be built without a model", hint)
+        return Access(key, (model.primary, *model.fallbacks), model.max_tokens, model.timeout_seconds)
+
+    def _note(self, ticket: str, text: str) -> None:
+        self.session.lines.append(f"{ticket}: {text}")
+        self._event(ticket, text)
+
+    def _event(self, ticket: str, event: str, **more: Any) -> None:
+        turn = more.pop("turn", self.budget.by_ticket[ticket])
+        self.log.info(event, ticket=ticket, turn=turn, **more)
+
+    def _tool(self, ticket: str, budget: TicketBudget, tool: str, what: str) -> None:
+        self._event(ticket, "tool", turn=budget.spent, of=budget.caps.hard, tool=tool, what=what)
+
+
+def trouble_as_error(trouble: ModelTrouble, agent: str) -> WatchbillError:
+    """What the person who started the session is told when no model answered."""
+    hint = "Nothing was lost; the tickets stay in the queue."
+    if trouble.kind in ("key", "no such model"):
+        mend = "Check the key (ANTHROPIC_API_KEY) and [model] in watchbill.toml."
+        return Misconfigured(f"{agent}: {trouble.reason}", f"{mend} {hint}")
+    if trouble.kind == "foreign":
+        return TryLater(f"{agent}: {trouble.reason}", f"Check ANTHROPIC_BASE_URL. {hint}")
+    return TryLater(f"{agent}: {trouble.reason}", hint)
+
+
+def cost_of(workspace: Workspace, model: str | None, usage: Usage) -> float | None:
+    """US dollars for the tokens of one conversation, or None when the model has no price in the settings."""
+    price = workspace.settings.model.prices.get(model or "")
+    if price is None:
+        return None
+    dollars = (
+        usage.input * price.input
+        + usage.output * price.output
+        + usage.cache_read * price.cache_read
+        + usage.cache_write * price.cache_write
+    )
+    return dollars / 1_000_000
+
+
+def _title(session: Session) -> str:
+    counts: dict[str, int] = {}
+    for outcome in session.outcomes.values():
+        counts[outcome] = counts.get(outcome, 0) + 1
+    return f"{session.agent}: " + (", ".join(f"{number} {what}" for what, number in counts.items()) or "nothing")
+
+
+def _body(submission: Submission) -> str:
+    questions = "\n".join(f"- {' '.join(text.split())}" for text in submission.open_questions) or "None."
+    return (
+        f"## What was done\n\n{submission.summary}\n\n## Open questions\n\n{questions}\n\n"
+        f"## What should happen next\n\n{submission.next or 'As routed.'}"
+    )
+
+
+def _body_without_handoff(ending: Ending) -> str:
+    words = (
+        f"\n\nThe model's last words:\n\n> {' '.join(ending.last_words.split())[:2_000]}" if ending.last_words else ""
+    )
+    return (
+        f"## What was done\n\nThe engine wrote this handoff: {ending.reason}.{words}\n\n"
+        "## Open questions\n\nNone known.\n\n## What should happen next\n\nThe next session goes on from the ticket's branch."
+    )

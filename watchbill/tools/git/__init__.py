@@ -1,0 +1,13 @@
+"""The door to git.
+
+Owns every call of git and every change of the owner's repository. It holds no policy: which branch may move, and when,
+is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from watchbill.tools.git.repository import Repository
+from watchbill.tools.git.values import Candidate, Commit, DiffStat
+from watchbill.tools.git.worktree import ALWAYS_EXCLUDED, Worktree
+
+__all__ = ["ALWAYS_EXCLUDED", "Candidate", "Commit", "DiffStat", "Repository", "Worktree"]

@@ -1,0 +1,244 @@
+"""Which sandbox this machine has, found by attempting forbidden acts in it.
+
+Owns the attempts and the reasons when they succeed. It never falls back: where nothing holds, it refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, Self, assert_never
+
+from watchbill.errors import Misconfigured
+from watchbill.tools.sandbox.bubblewrap import Bubblewrap
+from watchbill.tools.sandbox.contract import Limits, Sandbox
+from watchbill.tools.sandbox.seatbelt import PROGRAM as SANDBOX_EXEC
+from watchbill.tools.sandbox.seatbelt import Seatbelt
+from watchbill.tools.sandbox.unconfined import Unconfined
+
+Mode = Literal["auto", "bubblewrap", "seatbelt", "none"]
+
+_LIMITS = Limits(seconds=30, output_bytes=20_000)
+_PLANTED = "WATCHBILL_PROBE_SECRET"
+_ALLOWED_ACT = "write the worktree"
+
+# Runs inside, with this interpreter, and prints what it could do as one JSON object. The only act that must
+# succeed shows that the others failed because they were forbidden, not because nothing works.
+_ATTEMPTS = r"""
+import glob, json, os, socket, sys
+plan = json.loads(sys.argv[1])
+def attempt(act):
+    try:
+        return bool(act())
+    except OSError:
+        return False
+def write(path):
+    with open(path, "w") as file:
+        return file.write("x")
+def read(path):
+    with open(path, "rb") as file:
+        return plan["secret"].encode() in file.read()
+def connect(family, address):
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(5)
+        client.connect(address)
+        return True
+def environments():
+    return any(attempt(lambda: read(path)) for path in glob.glob("/proc/[0-9]*/environ"))
+done = {
+    "write the worktree": attempt(lambda: write("watchbill-probe-inside")),
+    "write outside the worktree": attempt(lambda: write(plan["outside"])),
+    "read a file outside the worktree": attempt(lambda: read(plan["secret_file"])),
+    "connect to the network": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", plan["port"]))),
+    "see a variable of the host": plan["secret"] in os.environ.values() or environments(),
+}
+if plan["unix"]:
+    done["connect to a socket of the host"] = attempt(lambda: connect(socket.AF_UNIX, "\0" + plan["unix"]))
+print("\nresult " + json.dumps(done))
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One act that was tried inside a sandbox, and whether the sandbox held against it."""
+
+    act: str
+    held: bool
+
+
+class _Extendable(Sandbox, Protocol):
+    def also_reading(self, folders: Sequence[Path]) -> Self: ...
+
+
+def choose(mode: Mode, read: Sequence[Path], repo_git_dir: Path | None) -> Sandbox:
+    """The sandbox for `mode`, tried just now; for "auto" the one of this system. "none" is taken at its word.
+
+    Raises Misconfigured with the reason when it is missing, does not start, or did not hold.
+    """
+    match mode:
+        case "none":
+            return Unconfined(read)
+        case "bubblewrap":
+            return _proven(_bubblewrap(read, repo_git_dir))
+        case "seatbelt":
+            return _proven(_seatbelt(read, repo_git_dir))
+        case "auto":
+            make = _seatbelt if sys.platform == "darwin" else _bubblewrap
+            return _proven(make(read, repo_git_dir))
+        case _:
+            assert_never(mode)
+
+
+def _bubblewrap(read: Sequence[Path], repo_git_dir: Path | None) -> Bubblewrap:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise Misconfigured(
+            "No sandbox: bubblewrap is not installed, so no command of an agent can be run.",
+            "Install it (apt install bubblewrap, dnf install bubblewrap, pacman -S bubblewrap). "
+            'Only on a machine that you would hand to an agent as it is, set [sandbox] mode = "none" instead.',
+        )
+    return Bubblewrap(read, repo_git_dir, program)
+
+
+def _seatbelt(read: Sequence[Path], repo_git_dir: Path | None) -> Seatbelt:
+    if not Path(SANDBOX_EXEC).exists():
+        raise Misconfigured(
+            f"No sandbox: {SANDBOX_EXEC} is missing; it comes with macOS only.",
+            'On Linux set [sandbox] mode = "bubblewrap" or "auto".',
+        )
+    return Seatbelt(read, repo_git_dir)
+
+
+def _proven(sandbox: _Extendable) -> Sandbox:
+    try:
+        attempts = attempt_forbidden_acts(sandbox)
+    except Misconfigured as error:
+        raise Misconfigured(
+            f"The sandbox {sandbox.name} does not work here. {error.reason}", why_not(error.reason)
+        ) from error
+    broken = [attempt.act for attempt in attempts if not attempt.held]
+    if broken:
+        raise Misconfigured(
+            f"The sandbox {sandbox.name} was tried and did not hold: a command inside could {', '.join(broken)}.",
+            "Nothing is run in it. Check which program this is and how it was installed.",
+        )
+    return sandbox
+
+
+def attempt_forbidden_acts(sandbox: Sandbox) -> tuple[Attempt, ...]:
+    """Try to get out of `sandbox`, and tell act by act whether it held.
+
+    The acts: write outside the worktree, read a planted secret, connect to a listener on the loopback interface
+    and to an abstract Unix socket, see a planted variable. The interpreter that runs this is readable during the
+    attempts. Raises Misconfigured when nothing could be tried: the sandbox does not start, or not even the
+    worktree can be written.
+    """
+    with contextlib.ExitStack() as stack:
+        outside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="watchbill-probe-")))
+        worktree = outside / "worktree"
+        worktree.mkdir()
+        secret = secrets.token_hex(16)
+        (outside / "secret").write_text(secret)
+        listener = stack.enter_context(_tcp_listener())
+        abstract = stack.enter_context(_abstract_listener()) if sys.platform == "linux" else ""
+        stack.enter_context(_planted(secret))
+        plan: dict[str, str | int] = {
+            "secret": secret,
+            "secret_file": str(outside / "secret"),
+            "outside": str(outside / "escaped"),
+            "port": listener,
+            "unix": abstract,
+        }
+        done = _tried(sandbox, worktree, plan)
+        # What counts is this side: inside, the same path may be a private folder that vanishes.
+        done["write outside the worktree"] = (outside / "escaped").exists()
+    if not done.pop(_ALLOWED_ACT):
+        raise Misconfigured("A command inside could not even write its worktree.")
+    return tuple(Attempt(act, held=not succeeded) for act, succeeded in done.items())
+
+
+def _tried(sandbox: Sandbox, worktree: Path, plan: dict[str, str | int]) -> dict[str, bool]:
+    # The secret must reach the plan, but the way there (arguments) is not what is tested: what counts is the file
+    # and the variable, and /proc/*/environ does not show arguments.
+    command = [sys.executable, "-I", "-S", "-c", _ATTEMPTS, json.dumps(plan)]
+    inside = sandbox.also_reading(_interpreter()) if isinstance(sandbox, Bubblewrap | Seatbelt) else sandbox
+    result = inside.run(command, worktree, _LIMITS)
+    for line in result.output.splitlines():
+        if line.startswith("result "):
+            return {str(act): bool(success) for act, success in json.loads(line.removeprefix("result ")).items()}
+    raise Misconfigured(f"Nothing could be tried inside it: {result.output.strip() or 'it printed nothing'}")
+
+
+def _interpreter() -> list[Path]:
+    """The folders that hold this interpreter, the virtual environment around it included."""
+    prefixes = dict.fromkeys([Path(sys.prefix), Path(sys.base_prefix), Path(os.path.realpath(sys.executable)).parent])
+    return [prefix for prefix in prefixes if prefix != Path("/")]
+
+
+@contextlib.contextmanager
+def _tcp_listener() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _abstract_listener() -> Iterator[str]:
+    name = f"watchbill-probe-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind("\0" + name)
+        server.listen()
+        yield name
+
+
+@contextlib.contextmanager
+def _planted(secret: str) -> Iterator[None]:
+    """`secret` in a variable of this process, to be inherited, and in one of a bystander, to be read in /proc."""
+    name = f"{_PLANTED}_{secrets.token_hex(4)}"
+    bystander = subprocess.Popen(["/bin/sleep", str(_LIMITS.seconds * 2)], env={name: secret}, start_new_session=True)
+    os.environ[name] = secret
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        bystander.kill()
+        bystander.wait()
+
+
+def why_not(output: str, kernel: Path = Path("/proc/sys")) -> str:
+    """What to do about a sandbox that did not start, from what it said and the kernel's settings under `kernel`."""
+    if _setting(kernel / "user/max_user_namespaces") == "0":
+        return "User namespaces are off on this machine: sudo sysctl -w user.max_user_namespaces=15000"
+    if _setting(kernel / "kernel/unprivileged_userns_clone") == "0":
+        return (
+            "Unprivileged user namespaces are off on this machine: sudo sysctl -w kernel.unprivileged_userns_clone=1 "
+            "(and the same line in /etc/sysctl.d/ to keep it)."
+        )
+    if _setting(kernel / "kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor keeps user namespaces from programs without a profile. Write /etc/apparmor.d/bwrap with "
+            "`abi <abi/4.0>, include <tunables/global> profile bwrap /usr/bin/bwrap flags=(unconfined) { userns, }` "
+            "and run: sudo systemctl reload apparmor"
+        )
+    if "namespace" in output or "uid map" in output or "not permitted" in output.lower():
+        return (
+            "This process may not make namespaces. In a container, allow it: for Docker "
+            "--security-opt seccomp=unconfined --security-opt systempaths=unconfined, or run Watchbill outside."
+        )
+    return "Run `watchbill doctor` for what was tried."
+
+
+def _setting(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,96 @@
+"""An opened workspace: its folders, its settings, its routing, its agents.
+
+Owns the reading of everything that a human configures, once, at the start of a verb. Never writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from watchbill.documents.agent import AgentFile
+from watchbill.documents.routing import Routing
+from watchbill.documents.settings import Settings
+from watchbill.errors import Misconfigured
+from watchbill.files import settings_file
+from watchbill.files.publish import sha256
+from watchbill.history import Backlog, History, read_backlog, read_history
+from watchbill.layout import SETTINGS_FILE, Layout
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace at `root`. What it holds is read when it is first asked for, and then kept."""
+
+    root: Path
+
+    @cached_property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return settings_file.load(self.layout.settings, Settings)
+
+    @cached_property
+    def routing(self) -> Routing:
+        return settings_file.load(self.layout.routing, Routing)
+
+    @cached_property
+    def playbook(self) -> str:
+        """What every agent reads first."""
+        return _text(self.layout.playbook_text)
+
+    @property
+    def playbook_hash(self) -> str:
+        """Stamped on every handoff: which playbook its agent had read."""
+        return sha256(_bytes(self.layout.playbook_text))
+
+    @property
+    def repo(self) -> Path:
+        """The repository that is worked on."""
+        return self.settings.repo_path(self.root)
+
+    def agent(self, name: str) -> AgentFile:
+        """The agent's file."""
+        return AgentFile.load(self.layout.agent_file(name))
+
+    def agent_version(self, name: str, model: str | None = None) -> str:
+        """The hash of the agent's file, the playbook and the model."""
+        parts = (
+            _bytes(self.layout.agent_file(name)),
+            _bytes(self.layout.playbook_text),
+            (model or self.settings.model.primary).encode(),
+        )
+        return sha256(b"\0".join(sha256(part).encode() for part in parts))
+
+    def backlog(self) -> Backlog:
+        """All tickets as they stand now."""
+        return read_backlog(self.layout)
+
+    def history(self, ticket: str, backlog: Backlog | None = None) -> History:
+        """One ticket's history as it stands now."""
+        return read_history(self.layout, ticket, (backlog or self.backlog()).get(ticket))
+
+
+def open_workspace(start: Path) -> Workspace:
+    """The workspace at `start` or above it. Raises `Misconfigured` when there is none."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return Workspace(folder)
+    hint = "Make one with: watchbill init DIR --repo PATH, or name one with --workspace DIR."
+    raise Misconfigured(f"there is no workspace at {start} (no {SETTINGS_FILE} here or above)", hint)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "Copy it from a fresh workspace (watchbill init), or put your own there."
+        raise Misconfigured(f"{path} cannot be read ({error.strerror})", hint) from error
+
+
+def _text(path: Path) -> str:
+    return _bytes(path).decode("utf-8", errors="replace")
