@@ -18,7 +18,7 @@ TOOLS = ("bash", "read", "write", "edit", "glob", "grep")
 class AgentFile(Document):
     """One agent. `tools` are wire names in lower case; `model` is a name, or inherit for the configured one."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, defer_build=True)
 
     kind: ClassVar[str] = "agent"
 

@@ -134,7 +134,7 @@ class Handoff(Document):
         human = self.sender == "human"
         if human and self.decision is None:
             raise ValueError("a handoff from a human needs a decision")
-        if not human and (self.decision or self.answers or self.signature or self.by):
+        if not human and any(part is not None for part in (self.decision, self.answers, self.signature, self.by)):
             raise ValueError("only a human decides")
         if human and self.verified is not None:
             raise ValueError("a human's decision has no verified part")

@@ -35,7 +35,7 @@ _CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
 class Ticket(Document):
     """One ticket. `id` counts, not the file's name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     kind: ClassVar[str] = "ticket"
     limit: ClassVar[int] = 262_144

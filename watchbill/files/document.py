@@ -33,7 +33,7 @@ Moment = Annotated[datetime, AfterValidator(_in_utc), PlainSerializer(stamp, ret
 class Strict(BaseModel):
     """A part of a document: unknown keys are refused, and nothing changes after it was read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Document(Strict):

@@ -56,9 +56,9 @@ class Examiner:
         """Run the checks on the base (or recall its result) and on the candidate, which lies in `worktree`."""
         if not self.workspace.settings.checks.test.strip():
             return CheckEvidence(None, None, None, compare(None, None))
-        before = self._base_checks(ticket, base)
+        before = self._checks_of(base) or self._base_checks(ticket, base)
         self.say("running the checks on the candidate")
-        after = self._run(worktree)
+        after = self._run(candidate, worktree)
         comparison = compare(_for_comparison(before), _for_comparison(after))
         return CheckEvidence(_document(before, base), _document(after, candidate), after, comparison)
 
@@ -81,26 +81,39 @@ class Examiner:
         return ScanEvidence(found.alerts, findings, tuple(found.ran), failed)
 
     def _base_checks(self, ticket: str, base: str) -> Checks:
-        checks = self.workspace.settings.checks
-        name = sha256("\0".join((base, checks.setup, checks.test, self.sandbox.name)).encode())[:32]
-        kept = self.workspace.layout.cache / "checks" / f"{name}.json"
-        recalled = _recall(kept)
-        if recalled is not None:
-            return recalled
         self.say("running the checks on the base")
         tree = self.repo.detached_worktree(self.workspace.layout.worktree(f"{ticket}.base"), base)
-        result = self._run(tree.path)
-        self.repo.remove_worktree(tree.path)
-        if result.ran:
-            replace(kept, json.dumps({**vars(result), "failures": dict(result.failures)}).encode())
-        return result
+        try:
+            return self._run(base, tree.path)
+        finally:
+            self.repo.remove_worktree(tree.path)
 
-    def _run(self, worktree: Path) -> Checks:
+    def _run(self, commit: str, worktree: Path) -> Checks:
         settings = self.workspace.settings
         checks = settings.checks
-        return run_checks(
+        result = run_checks(
             self.sandbox, worktree, checks.setup, checks.test, checks.timeout_seconds, settings.sandbox.network
         )
+        if result.ran:
+            value = {**vars(result), "failures": dict(result.failures)}
+            replace(self._kept(commit), json.dumps(value).encode())
+        return result
+
+    def _checks_of(self, commit: str) -> Checks | None:
+        """What an earlier run of the same commands on the same commit gave: yesterday's candidate is today's base."""
+        try:
+            value = json.loads(self._kept(commit).read_text("utf-8"))
+            for key in ("passed", "failed", "skipped"):
+                value[key] = tuple(value[key])
+            return Checks(**value)
+        except (OSError, ValueError, TypeError, KeyError):
+            # Derived data: whatever is wrong with it, the checks are simply run again.
+            return None
+
+    def _kept(self, commit: str) -> Path:
+        checks = self.workspace.settings.checks
+        name = sha256("\0".join((commit, checks.setup, checks.test, self.sandbox.name)).encode())[:32]
+        return self.workspace.layout.cache / "checks" / f"{name}.json"
 
 
 def verified_by(
@@ -134,17 +147,6 @@ def scanner_trouble(scans: ScanEvidence) -> tuple[Finding, ...]:
         )
         for text in scans.failed
     )
-
-
-def _recall(kept: Path) -> Checks | None:
-    try:
-        value = json.loads(kept.read_text("utf-8"))
-        for key in ("passed", "failed", "skipped"):
-            value[key] = tuple(value[key])
-        return Checks(**value)
-    except (OSError, ValueError, TypeError, KeyError):
-        # Derived data: whatever is wrong with it, the checks are simply run again.
-        return None
 
 
 def _for_comparison(checks: Checks) -> Run:

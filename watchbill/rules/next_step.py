@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from watchbill.documents.handoff import Finding, Handoff, Target
+from watchbill.documents.handoff import SEVERITIES, Finding, Handoff, Target
 from watchbill.documents.routing import Routing
 from watchbill.history import History
 
@@ -128,12 +128,17 @@ def _read_build(state: _State, document: Handoff) -> None:
     state.verdicts.clear()
     state.tries.clear()
     state.rework = ""
+    for_human = [finding for finding in _standing(state, document) if _goes_to(state, finding, "human")]
     if document.outcome == "done" and document.commit:
         state.work = document
         state.approval = None
+        if for_human:
+            _ask_about(state, document, for_human)
     elif document.outcome == "deferred":
         state.send_back(document, f"was deferred: {document.reason or 'the turns were used up'}")
         _ask_when_spent(state, document)
+        if for_human:
+            _ask_about(state, document, for_human)
     else:
         why = document.reason or _first(document.requests) or _summary(document) or "the build agent cannot go on"
         proposal = "Let the build agent try again, with your note as its answer."
@@ -141,9 +146,13 @@ def _read_build(state: _State, document: Handoff) -> None:
 
 
 def _read_review(state: _State, document: Handoff) -> None:
-    if state.work is None or document.commit != state.work.commit:
+    if not _is_about_the_work(state, document):
         return
-    if document.outcome == "deferred":
+    state.verdicts.pop(document.sender, None)
+    for_human = [finding for finding in _standing(state, document) if _goes_to(state, finding, "human")]
+    if for_human:
+        _ask_about(state, document, for_human)
+    elif document.outcome == "deferred":
         _read_unfinished_review(state, document)
     elif document.outcome in ("pass", "fail"):
         _read_verdict(state, document)
@@ -161,19 +170,23 @@ def _read_unfinished_review(state: _State, document: Handoff) -> None:
 
 
 def _read_verdict(state: _State, document: Handoff) -> None:
-    findings = [finding for finding in document.findings if finding.fingerprint not in state.dismissed]
-    for_human = [finding for finding in findings if _destination(state.routing, finding) == "human"]
-    for_build = [finding for finding in findings if _destination(state.routing, finding) == "build"]
-    if for_human:
-        _ask_about(state, document, for_human)
-    elif for_build or document.outcome == "fail":
-        state.send_back(document, f"{document.sender} found {_count(for_build, 'thing')} to mend")
-        _ask_when_spent(state, document)
+    """A verdict without anything that only a human may judge."""
+    confidence = document.confidence
+    is_unsure = confidence is not None and confidence < state.routing.confidence.ask_below
+    to_mend = [finding for finding in _standing(state, document) if _goes_to(state, finding, "build")]
+    if to_mend or (document.outcome == "fail" and not _is_all_dismissed(state, document)):
+        why = _why_it_failed(document, to_mend)
+        if is_unsure and all(finding.source == document.sender for finding in to_mend):
+            why = f"{why}, but is only {confidence:.0%} sure"
+            state.ask(document, "fix", why, "Send it back to the build agent to mend.")
+        else:
+            state.send_back(document, why)
+            _ask_when_spent(state, document)
     elif document.degraded and not state.routing.degraded.may_merge:
         why = f"no model could be reached, so only the machine's part of {document.sender} was done"
         state.ask(document, "accept", why, "Accept it on the machine's word alone.")
-    elif document.confidence is not None and document.confidence < state.routing.confidence.ask_below:
-        why = f"{document.sender} passes it, but is only {document.confidence:.0%} sure"
+    elif is_unsure:
+        why = f"{document.sender} passes it, but is only {confidence:.0%} sure"
         state.ask(document, "accept", why, "Accept the pass.")
     else:
         state.verdicts[document.sender] = document
@@ -182,12 +195,24 @@ def _read_verdict(state: _State, document: Handoff) -> None:
 def _read_merge(state: _State, document: Handoff) -> None:
     if document.outcome == "done" and document.merged:
         state.ended = "merged"
+    elif not _is_about_the_work(state, document):
+        return
+    elif document.outcome == "pass":
+        state.verdicts["merge"] = document
     elif document.outcome == "fail":
-        for_human = [item for item in document.findings if _destination(state.routing, item) == "human"]
-        if for_human:
-            _ask_about(state, document, for_human)
-            return
-        state.verdicts.clear()
+        _read_failed_merge(state, document)
+    elif document.outcome != "deferred":
+        why = document.reason or "the merge could not say how it ended"
+        state.ask(document, "again", why, "Try to merge once more.")
+
+
+def _read_failed_merge(state: _State, document: Handoff) -> None:
+    for_human = [finding for finding in _standing(state, document) if _goes_to(state, finding, "human")]
+    if for_human:
+        _ask_about(state, document, for_human)
+    elif document.candidate and _is_all_dismissed(state, document):
+        state.verdicts["merge"] = document
+    else:
         state.send_back(document, document.reason or "it could not be merged")
         _ask_when_spent(state, document)
 
@@ -207,26 +232,38 @@ def _read_human(state: _State, document: Handoff) -> None:
         why = f"{question.why} (escalated by {document.by or 'a human'})"
         state.open[document.seq] = replace(question, seq=document.seq, why=why)
     elif document.decision == "approve" and question.kind == "fix":
-        state.approval = document.seq
-        state.attempts = 0
-        state.send_back(document, f"a human approved the mending of what {subject.sender} found")
+        found = any(_goes_to(state, finding, "human") for finding in subject.findings) or subject.outcome == "fail"
+        why = f"a human approved the mending of what {subject.sender} found" if found else "a human lets it go on"
+        _go_back(state, document, why)
     elif document.decision in ("approve", "dismiss"):
+        if question.kind != "again":
+            state.dismissed |= {finding.fingerprint for finding in subject.findings}
         _go_on(state, document, question, subject)
 
 
 def _go_on(state: _State, document: Handoff, question: Question, subject: Handoff) -> None:
     """What was asked holds nothing up any more."""
-    state.dismissed |= {finding.fingerprint for finding in subject.findings}
-    if question.kind == "again" or subject.sender in ("build", "merge"):
-        state.attempts = 0
+    state.attempts = 0 if question.kind == "again" or subject.sender == "build" else state.attempts
+    if subject.sender == "build":
+        if subject.outcome != "done" or not subject.commit:
+            _go_back(state, document, state.rework or "a human lets it go on")
+    elif not _is_about_the_work(state, subject):
+        return
+    elif question.kind == "again":
         state.tries.pop(subject.sender, None)
-        if subject.sender in ("build", "merge"):
-            state.approval = document.seq
-            state.send_back(document, state.rework or "a human lets it go on")
+    elif subject.sender == "merge" and subject.candidate is None:
+        _go_back(state, document, subject.reason or "it could not be merged")
     else:
         if state.rework_by == subject.seq:
             state.rework = ""
         state.verdicts[subject.sender] = subject
+
+
+def _go_back(state: _State, document: Handoff, why: str) -> None:
+    """Back to the build queue by a human's word."""
+    state.approval = document.seq
+    state.attempts = 0
+    state.send_back(document, why)
 
 
 _READERS = {
@@ -245,7 +282,7 @@ def _ask_when_spent(state: _State, document: Handoff) -> None:
 
 
 def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> None:
-    worst = findings[0]
+    worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     why = f"{document.sender} found: {worst.title}" + (f" (and {len(findings) - 1} more)" if len(findings) > 1 else "")
     if all(finding.rule in NOT_THE_BUILDERS for finding in findings):
         state.ask(document, "accept", why, "Accept the change although the checks say nothing about it.")
@@ -253,8 +290,34 @@ def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> Non
         state.ask(document, "fix", why, "Send it back to the build agent to mend.")
 
 
-def _destination(routing: Routing, finding: Finding) -> str:
-    return routing.destination(finding.severity, finding.source, finding.rule, finding.breaks_build)
+def _is_about_the_work(state: _State, document: Handoff) -> bool:
+    """Whether a document speaks of the commit that is under review now."""
+    return state.work is not None and document.commit == state.work.commit
+
+
+def _standing(state: _State, document: Handoff) -> list[Finding]:
+    """The findings of a document that no human has dismissed."""
+    return [finding for finding in document.findings if finding.fingerprint not in state.dismissed]
+
+
+def _is_all_dismissed(state: _State, document: Handoff) -> bool:
+    """Whether a failure rests on nothing but findings that a human dismissed."""
+    criteria = document.claimed.criteria if document.claimed else ()
+    nothing_else = all(_goes_to(state, finding, "note") for finding in _standing(state, document))
+    was_dismissed = any(finding.fingerprint in state.dismissed for finding in document.findings)
+    return was_dismissed and nothing_else and all(criterion.met for criterion in criteria)
+
+
+def _goes_to(state: _State, finding: Finding, destination: str) -> bool:
+    found = state.routing.destination(finding.severity, finding.source, finding.rule, finding.breaks_build)
+    return found == destination
+
+
+def _why_it_failed(document: Handoff, findings: list[Finding]) -> str:
+    if findings:
+        return f"{document.sender} found {_count(findings, 'thing')} to mend"
+    words = document.reason or _first(document.requests) or _summary(document)
+    return f"{document.sender} says that it fails" + (f": {words}" if words else "")
 
 
 def _first(values: tuple[str, ...]) -> str:

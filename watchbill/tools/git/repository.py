@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from watchbill.errors import Refused, Stale, TryLater
 from watchbill.tools.git import folders
 from watchbill.tools.git.command import (
+    FULL_ID,
     Git,
     clean_room,
     environment,
@@ -162,6 +163,22 @@ class Repository:
                 insertions += int(added) if added.isdigit() else 0
                 deletions += int(removed) if removed.isdigit() else 0
         return DiffStat(tuple(files), insertions, deletions)
+
+    def missing(self, ids: Iterable[str], contained_in: Sequence[str] = ()) -> set[str]:
+        """Those of `ids` that name no commit here or, with `contained_in`, that none of those commits contains.
+
+        However many they are, git is called at most twice.
+        """
+        asked = set(ids)
+        wanted = sorted({id for id in asked if FULL_ID.fullmatch(id)})
+        given = "".join(f"{id}\n" for id in wanted).encode()
+        answer = self._git.text("cat-file", "--batch-check=%(objectname) %(objecttype)", given=given)
+        known = {id for id, _, kind in (line.partition(" ") for line in answer.splitlines()) if kind == "commit"}
+        if contained_in and known:
+            span = [*sorted(known), *(f"^{full_id(id)}" for id in contained_in)]
+            outside = self._git.text("rev-list", "--stdin", given="".join(f"{id}\n" for id in span).encode())
+            known -= set(outside.split())
+        return asked - known
 
     # Merging and branches
 

@@ -25,7 +25,7 @@ def go(place: Place, machine: Machine) -> Found | None:
     told = (machine.ask(program, "env", "GOROOT", "GOMODCACHE") or "").splitlines() if program else []
     # `go` on PATH may be a link beside the installation: the toolchain that it names is what runs.
     root, cache = (place.root.joinpath(line) for line in told) if len(told) == 2 else (None, None)
-    needs_modules = re.search(r"(?m)^\s*require\b", place.text("go.mod") or "") or place.has("go.work")
+    needs_modules = re.search(r"(?m)^[ \t]*require\b", place.text("go.mod") or "") or place.has("go.work")
     is_vendored = place.has("vendor/modules.txt")
     read = [*(machine.readable([root]) if root else ()), *(machine.prefix(program) if program and not root else ())]
     settings = "GOTOOLCHAIN=local GOPROXY=off "

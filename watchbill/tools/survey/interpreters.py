@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,13 +60,12 @@ class Interpreter:
 
 def interpreters(place: Place, machine: Machine) -> list[Interpreter]:
     """Every Python found, the project's own first and Watchbill's own, which always has pytest, last."""
-    own = machine.own_python()
     named = machine.environ.get("VIRTUAL_ENV", "")
     found = [
         *(_environment(place.root / name, name, machine) for name in (".venv", "venv")),
         _environment(Path(named), "the active virtual environment", machine) if named else None,
         _installed(machine.program("python3"), "python3 on PATH", machine),
-        _installed(own, "Watchbill's own environment", machine),
+        _own(machine),
     ]
     return [interpreter for interpreter in found if interpreter is not None]
 
@@ -105,11 +105,21 @@ def _installed(program: Path | None, where: str, machine: Machine) -> Interprete
     answer = machine.ask(program, "-I", "-c", _QUESTION) if program else None
     try:
         executable, prefix, base, path = json.loads(answer or "null")
-        sites = tuple(Path(folder) for folder in path if Path(folder).name in ("site-packages", "dist-packages"))
-        folders = [Path(prefix), Path(base), *(_bases(Path(executable), Path(prefix)) or ())]
-        return Interpreter(Path(executable), where, machine.readable(folders), sites)
+        return _running(Path(executable), Path(prefix), Path(base), [str(entry) for entry in path], where, machine)
     except (ValueError, TypeError):
         return None
+
+
+def _own(machine: Machine) -> Interpreter:
+    """The Python that Watchbill itself runs on."""
+    where = "Watchbill's own environment"
+    return _running(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), sys.path, where, machine)
+
+
+def _running(program: Path, prefix: Path, base: Path, path: Sequence[str], where: str, machine: Machine) -> Interpreter:
+    sites = tuple(Path(folder) for folder in path if Path(folder).name in ("site-packages", "dist-packages"))
+    folders = [prefix, base, *(_bases(program, prefix) or ())]
+    return Interpreter(program, where, machine.readable(folders), sites)
 
 
 def _bases(program: Path, environment: Path) -> tuple[Path, ...] | None:

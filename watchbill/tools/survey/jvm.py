@@ -113,9 +113,9 @@ def _settings_outside(folder: Path) -> list[Path]:
 
 def _unpacked_gradle(place: Place, home: Path) -> Path | None:
     """The Gradle that the project's wrapper has unpacked in the owner's home: the wrapper itself must write there."""
-    address = re.search(
-        r"distributionUrl\s*=.*/([\w.-]+)\.zip", place.text("gradle/wrapper/gradle-wrapper.properties") or ""
-    )
+    properties = (place.text("gradle/wrapper/gradle-wrapper.properties") or "").splitlines()
+    addresses = [line.rpartition("/")[2] for line in properties if line.startswith("distributionUrl")]
+    address = re.fullmatch(r"([\w.-]{1,100})\.zip", addresses[0].strip()) if addresses else None
     if not address:
         return None
     return next(iter(sorted(home.glob(f"wrapper/dists/{address.group(1)}/*/*/bin/gradle"))), None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -60,9 +59,6 @@ class Machine:
 
     def ask(self, *words: str | Path) -> str | None:
         return self._ask([str(word) for word in words])
-
-    def own_python(self) -> Path:
-        return Path(sys.executable)
 
     def folder(self, variable: str, *below_home: str) -> Path | None:
         """The folder that an environment variable names, or else the usual one below the home folder."""

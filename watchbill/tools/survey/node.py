@@ -33,6 +33,7 @@ _INSTALL = {
 _DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _TESTS = ("*.test.js", "*.test.mjs", "*.test.cjs", "test-*.js", "test/*.js", "test/*.mjs", "test/*.cjs")
 _MAX_NESTED = 40
+_MAX_SCRIPT = 1000
 _FIRST_NODE_WITH_JUNIT = 20
 
 
@@ -193,7 +194,9 @@ def _followed(package: Mapping[str, object], script: str) -> str:
 
 def _with_junit(place: Place, machine: Machine, script: str) -> str:
     """`script` with its runner's own JUnit reporter, or "" when that is not a plain call of a runner that has one."""
-    if re.search(r"[&|;<>$`()\n\r{}]", script) or "reporter" in script or not script.isprintable():
+    if len(script) > _MAX_SCRIPT or re.search(r"[&|;<>$`()\n\r{}]", script) or not script.isprintable():
+        return ""
+    if "reporter" in script:
         return ""
     runner, _, rest = script.partition(" ")
     rest = f" {rest.strip()}" if rest.strip() else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
@@ -107,8 +108,11 @@ class Place:
         """The files not too deep down, relative to the repository; hidden and foreign folders left out."""
         found: list[PurePosixPath] = []
         waiting: list[tuple[Path, PurePosixPath]] = [(self.root, PurePosixPath())]
+        left = _MAX_ENTRIES
         for folder, relative in waiting:
-            for entry in _entries(folder, _MAX_ENTRIES - len(found)):
+            entries = _entries(folder, left)
+            left -= len(entries)
+            for entry in entries:
                 name = relative / entry.name
                 if entry.is_file(follow_symlinks=False):
                     found.append(name)
@@ -117,8 +121,10 @@ class Place:
         return tuple(found)
 
     def matching(self, *patterns: str) -> list[PurePosixPath]:
-        """The files whose name, or path as written in the pattern, matches one of `patterns`."""
-        return [path for path in self.files if any(path.match(pattern) for pattern in patterns)]
+        """The files whose last parts match one of `patterns`, in which `*` stands for anything but a slash."""
+        every = "|".join(re.escape(pattern).replace(r"\*", "[^/]*") for pattern in patterns)
+        expression = re.compile(f"(?:.*/)?(?:{every})", re.DOTALL)
+        return [path for path in self.files if expression.fullmatch(str(path))]
 
     def _is(self, name: str, kind: Callable[[int], bool]) -> bool:
         path = self.root / name

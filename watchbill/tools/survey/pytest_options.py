@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from watchbill.tools.survey.interpreters import Interpreter
 from watchbill.tools.survey.place import Place, inside, words
 
+_MAX_OPTIONS = 10_000
 # The start of an option, and the distribution that brings it.
 _PLUGINS: Mapping[str, str] = {
     "--cov": "pytest-cov",
@@ -96,7 +97,7 @@ def _split(options: object) -> list[str]:
     if isinstance(options, list):
         return words(options)
     try:
-        return shlex.split(options) if isinstance(options, str) else []
+        return shlex.split(options) if isinstance(options, str) and len(options) <= _MAX_OPTIONS else []
     except ValueError:
         return []
 

@@ -220,8 +220,8 @@ def _doubts(place: Place, interpreter: Interpreter, tests: Sequence[PurePosixPat
     name = _project_name(place)
     if name and normalised(name) not in interpreter.distributions:
         doubts.append(
-            f"{name} itself is not installed in {interpreter.where}: its sources are found by PYTHONPATH, but tests that "
-            "ask for its version or its commands may fail."
+            f"{name} itself is not installed in {interpreter.where}: its sources are found by PYTHONPATH, but tests "
+            "that ask for its version or its commands may fail."
         )
     if _is_compiled(place):
         doubts.append("Part of the project is compiled: add the command that builds it to [checks] setup.")

@@ -43,6 +43,7 @@ _KINDS = (
     _Kind(("dune-project",), "dune test", "dune"),
     _Kind(("gleam.toml",), "gleam test", "gleam"),
 )
+_MAX_RULE = 1000
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _JUSTFILES = ("justfile", "Justfile", ".justfile")
 _SCRIPTS = (
@@ -66,7 +67,7 @@ def dart(place: Place, machine: Machine) -> Found | None:
     text = place.text("pubspec.yaml")
     if text is None or not place.matching("*_test.dart"):
         return None
-    program = "flutter" if re.search(r"(?m)^\s*flutter:", text) else "dart"
+    program = "flutter" if re.search(r"(?m)^[ \t]*flutter:", text) else "dart"
     note = f"{program} needs its packages: run `{program} pub get` yourself and add ~/.pub-cache to [sandbox] read."
     return _as_found(_Kind((), f"{program} test", program, note), "pubspec.yaml", machine)
 
@@ -84,7 +85,7 @@ def make(place: Place, machine: Machine) -> Found | None:
 def just(place: Place, machine: Machine) -> Found | None:
     """A justfile with the recipe `test`."""
     name = place.first(*_JUSTFILES)
-    if not name or not re.search(r"(?m)^@?test\b[^:=\n]*:(?!=)", place.text(name) or ""):
+    if not name or not re.search(r"(?m)^@?test([ \t][^\n]{0,500})?:(?!=)", place.text(name) or ""):
         return None
     return _as_found(_Kind((), "just test", "just"), f"the recipe `test` of {name}", machine)
 
@@ -110,8 +111,8 @@ def script(place: Place, machine: Machine) -> Found | None:
 
 
 def _targets(makefile: str) -> set[str]:
-    rules = re.findall(r"(?m)^([A-Za-z][\w .-]*?)\s*::?(?![:=])", makefile)
-    return {target for rule in rules for target in rule.split()}
+    rules = [re.match(r"([A-Za-z][\w .-]*)::?(?![:=])", line[:_MAX_RULE]) for line in makefile.splitlines()]
+    return {target for rule in rules if rule for target in rule.group(1).split()}
 
 
 def _as_found(kind: _Kind, mark: str, machine: Machine) -> Found:

@@ -1,0 +1,123 @@
+"""Verify: find any edit, gap or unapproved merge, offline.
+
+Owns the walk over the whole workspace. It repairs nothing and never writes; what it cannot read is a violation, and
+everything else is still checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from watchbill.files import quarantine
+from watchbill.hand_over import step_of
+from watchbill.history import Backlog, History, histories_on_disk
+from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
+from watchbill.stages.verify.chains import check_chain
+from watchbill.stages.verify.decisions import check_decisions
+from watchbill.stages.verify.merges import check_merges
+from watchbill.stages.verify.records import (
+    check_items,
+    check_manifests,
+    check_origin,
+    check_questions,
+    check_sessions,
+    read_records,
+)
+from watchbill.stages.verify.report import Counts, Findings, Report, Violation
+from watchbill.workspace import Workspace
+
+__all__ = ["Counts", "Report", "Violation", "verify"]
+
+
+def verify(workspace: Workspace, now: datetime) -> Report:
+    """Check every document of `workspace`, and every commit on its integration branch.
+
+    Raises `Misconfigured` when the settings or the routing cannot be read: without them nothing can be judged.
+    """
+    layout, found = workspace.layout, Findings(workspace.root)
+    records = read_records(layout, found)
+    backlog = workspace.backlog()
+    histories = {ticket: workspace.history(ticket, backlog) for ticket in _tickets_with_history(layout, found)}
+    _about_the_backlog(backlog, found)
+    _about_the_quarantine(layout, found)
+    for history in histories.values():
+        _about_strangers(layout.history_of(history.id), found)
+        check_chain(history, layout, found)
+        check_decisions(workspace, history, found)
+        check_origin(history, records, layout, found)
+        check_questions(history, step_of(workspace, history), layout, found)
+        _about_the_future(history, now, found)
+    check_manifests(records, histories, layout, found)
+    check_items(records, histories, layout, found)
+    check_sessions(records, histories, layout, found)
+    merges = check_merges(workspace, histories, found)
+    counts = Counts(
+        tickets=len(backlog.tickets),
+        documents=sum(len(history.documents) for history in histories.values()),
+        manifests=len(records.manifests),
+        items=len(records.waiting) + len(records.decided),
+        sessions=len(records.sessions),
+        merges=merges,
+    )
+    return Report(_in_order(found.violations), tuple(sorted(found.notes)), counts)
+
+
+def _in_order(violations: Mapping[Violation, None]) -> tuple[Violation, ...]:
+    return tuple(sorted(violations, key=lambda violation: (violation.path, violation.what)))
+
+
+def _tickets_with_history(layout: Layout, found: Findings) -> list[str]:
+    """The histories on disk. A folder that no ticket can have, or that lies elsewhere, is not one of them."""
+    tickets = []
+    for name in histories_on_disk(layout):
+        if (layout.handoffs / name).is_symlink():
+            found.violation(layout.handoffs / name, "it is a link: histories lie in the workspace itself")
+        elif not TICKET_ID.fullmatch(name):
+            found.violation(layout.handoffs / name, "it is the history of no ticket")
+        else:
+            tickets.append(name)
+    return tickets
+
+
+def _about_strangers(folder: Path, found: Findings) -> None:
+    """Files among the handoffs that the engine did not name. What begins with a dot was never published."""
+    for path in sorted(folder.iterdir()):
+        is_reason = path.name.endswith(".damaged.reason.txt")
+        if not (DOCUMENT_NUMBER.fullmatch(path.name) or is_reason or path.name.startswith(".")):
+            found.note(path, "it is no document of the engine's, and nothing reads it")
+
+
+def _about_the_backlog(backlog: Backlog, found: Findings) -> None:
+    """Tickets are their owner's to write, so a mistake in one is no violation."""
+    for error in backlog.damaged:
+        found.note(error.path, f"it cannot be read: {error.why}")
+    for ticket, paths in backlog.duplicates.items():
+        found.note(paths[0], f"{' and '.join(path.name for path in paths)} all claim the id {ticket}")
+
+
+def _about_the_quarantine(layout: Layout, found: Findings) -> None:
+    """A ticket in quarantine waits for its owner; anything else there is damage."""
+    for entry in _quarantined(layout, found):
+        source, why = str(entry.get("from", "")), str(entry.get("why", ""))
+        place = layout.quarantine / str(entry.get("file", ""))
+        if source.startswith(f"{layout.tickets.name}/"):
+            found.note(place, f"{source} was set aside: {why}")
+        else:
+            found.violation(place, f"{source} was set aside: {why}")
+
+
+def _quarantined(layout: Layout, found: Findings) -> list[dict[str, str]]:
+    try:
+        return quarantine.reasons(layout.quarantine)
+    except (OSError, ValueError, TypeError) as error:
+        found.note(layout.quarantine, f"a reason in it cannot be read ({error})")
+        return []
+
+
+def _about_the_future(history: History, now: datetime, found: Findings) -> None:
+    """A time that has not come yet shows that a clock was wrong, here or there."""
+    for recorded in history.documents:
+        if recorded.handoff.created > now:
+            found.note(recorded.path, "it was written in the future: look at this machine's clock")
