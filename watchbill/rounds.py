@@ -7,6 +7,7 @@ of an agent hold for the whole of it, however many sessions that takes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,7 @@ from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
 
 MOST_ROUNDS = 50
+BUILDERS: tuple[Agent, ...] = ("build",)
 REVIEWERS: tuple[Agent, ...] = ("qa", "security")
 
 
@@ -50,9 +52,8 @@ def go_round(
         before = _documents(workspace)
         between()
         night.merges += merge_ready(workspace, sandbox, log)
-        _session(workspace, "build", sandbox, log, options, night)
-        for agent in REVIEWERS:
-            _session(workspace, agent, sandbox, log, options, night)
+        _sessions(workspace, BUILDERS, sandbox, log, options, night)
+        _sessions(workspace, REVIEWERS, sandbox, log, options, night)
         night.merges += merge_ready(workspace, sandbox, log)
         if _documents(workspace) == before:
             break
@@ -77,24 +78,30 @@ def ready_to_merge(workspace: Workspace) -> list[str]:
     return sorted(ready, key=lambda ticket: (order.index(tickets[ticket].ticket.priority), natural(ticket)))
 
 
-def _session(
+def _sessions(
     workspace: Workspace,
-    agent: Agent,
+    agents: tuple[Agent, ...],
     sandbox: Callable[[Repository], Sandbox],
     log: Any,
     options: running.Options,
     night: Night,
 ) -> None:
-    if agent in night.troubles:
-        return
-    planning.plan(workspace, datetime.now(UTC), (agent,), spent=night.spent)
-    session = running.run(workspace, agent, sandbox, log, options)
-    if session is None:
-        return
-    night.sessions.append(session)
-    night.spent[agent] = night.spent.get(agent, 0) + session.turns + session.retries
-    if session.trouble is not None:
-        night.troubles[agent] = session.trouble
+    """Plan for `agents`, and run one session of each, side by side. What one of them raises is raised at the end."""
+    able = tuple(agent for agent in agents if agent not in night.troubles)
+    planned = planning.plan(workspace, datetime.now(UTC), able, spent=night.spent)
+    with ThreadPoolExecutor(max_workers=len(agents)) as pool:
+        futures = {
+            manifest.agent: pool.submit(running.run, workspace, manifest.agent, sandbox, log, options)
+            for manifest in planned
+        }
+    for agent, future in futures.items():
+        session = future.result()
+        if session is None:
+            continue
+        night.sessions.append(session)
+        night.spent[agent] = night.spent.get(agent, 0) + session.turns + session.retries
+        if session.trouble is not None:
+            night.troubles[agent] = session.trouble
 
 
 def _documents(workspace: Workspace) -> int:

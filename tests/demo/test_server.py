@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -199,8 +200,12 @@ def test_a_page_in_place_of_a_model_is_sent_as_html() -> None:
 
 def test_a_broken_body_can_be_sent_as_json() -> None:
     broken = Failed(status=200, headers={"Content-Type": "application/json"}, body='{"id": "m')
-    with ScriptedModel(script(take(broken))) as model, pytest.raises(json.JSONDecodeError):
-        ask(model, one)
+    with ScriptedModel(script(take(broken, broken))) as model:
+        with pytest.raises(json.JSONDecodeError):
+            ask(model, one)
+        body = json.dumps({"model": "m", "max_tokens": 1, "messages": [USER]}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{model.url}/v1/messages", body, headers())) as response:
+            assert response.headers.get_all("content-type") == ["application/json"]
 
 
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded", "stop_sequence"])

@@ -156,7 +156,9 @@ def test_a_dependency_must_be_merged_or_closed_first() -> None:
     for done in (retold("T-1", passed().merge()), new("T-1", status="closed")):
         assert order(plan(heading(), situation(done, waiting), CAPS)) == ["T-2"]
     rejected = retold("T-1", Story().human("reject"))
-    assert why_skipped(plan(heading(), situation(rejected, waiting), CAPS))["T-2"] == "waits for T-1, which was rejected"
+    assert (
+        why_skipped(plan(heading(), situation(rejected, waiting), CAPS))["T-2"] == "waits for T-1, which was rejected"
+    )
 
 
 def test_a_ticket_that_is_another_agents_turn_is_skipped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from watchbill.rules.regressions import Run, compare
 
 
-def run(passed: str = "", failed: str = "", **more: Any) -> Run:
+def run(passed: Sequence[str] = "", failed: Sequence[str] = "", **more: Any) -> Run:
     """A run whose tests are single letters."""
     values: dict[str, Any] = {"ran": True, "exit_code": 1 if failed else 0, "names": True}
     return Run(**{**values, "passed": tuple(passed), "failed": tuple(failed), **more})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,15 +64,17 @@ def logger(opened: Workspace) -> Any:
 def sandbox_of(opened: Workspace) -> Callable[[Repository], Sandbox]:
     """How a command gets its sandbox: proven once, when it is first needed."""
     made: list[Sandbox] = []
+    one_at_a_time = threading.Lock()
 
     def make(repo: Repository) -> Sandbox:
         from watchbill.tools.sandbox import choose
 
-        if not made:
-            settings = opened.settings
-            made.append(choose(settings.sandbox.mode, settings.readable(), repo.common_dir))
-            if made[0].name == "none":
-                note('commands run WITHOUT a sandbox ([sandbox] mode = "none"); every record says so')
+        with one_at_a_time:
+            if not made:
+                settings = opened.settings
+                made.append(choose(settings.sandbox.mode, settings.readable(), repo.common_dir))
+                if made[0].name == "none":
+                    note('commands run WITHOUT a sandbox ([sandbox] mode = "none"); every record says so')
         return made[0]
 
     return make

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+SHOWN = 20
+
 
 @dataclass(frozen=True)
 class Dependencies:
@@ -25,8 +27,8 @@ def read(wanted: Mapping[str, Sequence[str]]) -> Dependencies:
         if unknown:
             faults[ticket] = f"depends on {', '.join(unknown)}, which is not in the backlog"
     depth, stuck = _depths(wanted)
-    for ticket in stuck:
-        faults.setdefault(ticket, _circle(ticket, wanted, stuck))
+    for ticket, why in _circles(wanted, stuck).items():
+        faults.setdefault(ticket, why)
     return Dependencies(depth, faults)
 
 
@@ -49,14 +51,30 @@ def _depths(wanted: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], set[st
     return {ticket: value for ticket, value in depth.items() if ticket not in stuck}, stuck
 
 
-def _circle(ticket: str, wanted: Mapping[str, Sequence[str]], stuck: set[str]) -> str:
-    """Follow the smallest stuck dependency until a ticket comes twice."""
-    path: list[str] = []
-    current = ticket
-    while current not in path:
+def _circles(wanted: Mapping[str, Sequence[str]], stuck: set[str]) -> dict[str, str]:
+    """What to say of every stuck ticket: from each, follow the smallest stuck dependency until one comes twice."""
+    follow = {ticket: min(need for need in wanted[ticket] if need in stuck) for ticket in stuck}
+    circle_of: dict[str, tuple[str, ...]] = {}
+    for start in sorted(stuck):
+        path: dict[str, int] = {}
+        current = start
+        while current not in path and current not in circle_of:
+            path[current] = len(path)
+            current = follow[current]
+        if current not in circle_of:
+            circle = tuple(path)[path[current] :]
+            circle_of.update(dict.fromkeys(circle, circle))
+        circle_of.update(dict.fromkeys(path.keys() - circle_of.keys(), circle_of[current]))
+    return {ticket: _in_words(ticket, circle_of[ticket], follow) for ticket in stuck}
+
+
+def _in_words(ticket: str, circle: tuple[str, ...], follow: Mapping[str, str]) -> str:
+    if ticket not in circle:
+        return f"waits for {circle[0]}, which is in a circle of dependencies"
+    path, current = [ticket], follow[ticket]
+    while current != ticket and len(path) < SHOWN:
         path.append(current)
-        current = min(need for need in wanted[current] if need in stuck)
-    circle = path[path.index(current) :]
-    if ticket in circle:
-        return f"is in a circle of dependencies: {' → '.join([*circle, circle[0]])}"
-    return f"waits for {current}, which is in a circle of dependencies"
+        current = follow[current]
+    left = len(circle) - len(path)
+    more = [f"… {left} more …"] if left else []
+    return f"is in a circle of dependencies: {' → '.join([*path, *more, ticket])}"

@@ -31,11 +31,9 @@ def refusals(history: History, routing: Routing, max_attempts: int, commit: str 
 
 
 def checked_again(history: History, candidate: str) -> bool:
-    """Whether the engine itself ran the checks and the scanners on this very candidate after the reviews."""
-    return any(
-        handoff.sender == "merge" and handoff.outcome == "pass" and handoff.candidate == candidate
-        for handoff in history.handoffs
-    )
+    """Whether the engine itself ran the checks and the scanners on this very candidate, and its last run was good."""
+    runs = [item for item in history.handoffs if item.sender == "merge" and item.candidate == candidate]
+    return bool(runs) and runs[-1].outcome == "pass"
 
 
 def reviewed(history: History, routing: Routing, max_attempts: int, candidate: str) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.manifest import Agent, Entry, Manifest, Skipped
@@ -48,8 +49,7 @@ class Heading:
 def plan(heading: Heading, situation: Situation, settings: AgentSettings) -> Manifest:
     """The manifest of one session."""
     skipped = _unreadable(situation.backlog)
-    wanted = {ticket: file.ticket.dependencies for ticket, file in situation.backlog.tickets.items()}
-    order = dependencies.read(wanted)
+    order = _order(situation)
     ready: list[str] = []
     for ticket in situation.backlog.tickets:
         why_not = _why_not(ticket, heading.agent, situation, order)
@@ -76,16 +76,29 @@ def plan(heading: Heading, situation: Situation, settings: AgentSettings) -> Man
         soft_turns=settings.soft_turns,
         hard_turns=settings.hard_turns,
         entries=tuple(entries),
-        skipped=tuple(sorted(skipped, key=lambda item: natural(item.ticket))),
+        skipped=tuple(sorted(skipped, key=lambda item: (natural(item.ticket), item.reason))),
     )
 
 
-def natural(ticket: str) -> tuple[tuple[int, str], ...]:
-    """A key that puts T-2 before T-10."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", ticket) if part)
+def _order(situation: Situation) -> dependencies.Dependencies:
+    """The depth of every ticket, and what is wrong with its dependencies. What a finished ticket once waited for
+    holds nothing up."""
+    wanted = {ticket: file.ticket.dependencies for ticket, file in situation.backlog.tickets.items()}
+    order = dependencies.read(wanted)
+    if not order.faults:
+        return order
+    unfinished = {ticket: () if is_finished(ticket, situation) else needs for ticket, needs in wanted.items()}
+    pruned = dependencies.read(unfinished)
+    return dependencies.Dependencies({**pruned.depth, **order.depth}, pruned.faults)
 
 
-def _rank(ticket: Ticket, depth: int) -> tuple[int, int, date, tuple[tuple[int, str], ...]]:
+def natural(ticket: str) -> tuple[tuple[tuple[int, str], ...], str]:
+    """A key that puts T-2 before T-10, and tells T-2 from T-02."""
+    parts = (part for part in re.split(r"([0-9]+)", ticket) if part)
+    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts), ticket
+
+
+def _rank(ticket: Ticket, depth: int) -> tuple[int, int, date, tuple[tuple[tuple[int, str], ...], str]]:
     return (
         PRIORITIES.index(ticket.priority),
         depth,
@@ -95,11 +108,17 @@ def _rank(ticket: Ticket, depth: int) -> tuple[int, int, date, tuple[tuple[int, 
 
 
 def _unreadable(backlog: Backlog) -> list[Skipped]:
-    found = [Skipped(ticket=error.path.name, reason=f"cannot be read: {error.why}") for error in backlog.damaged]
+    found = [Skipped(ticket=_shown(error.path), reason=f"cannot be read: {error.why}") for error in backlog.damaged]
     for ticket, paths in backlog.duplicates.items():
-        names = " and ".join(path.name for path in paths)
-        found.append(Skipped(ticket=ticket, reason=f"two files claim this id: {names}"))
+        *names, last = (_shown(path) for path in paths)
+        reason = f"{len(paths)} files claim this id: {', '.join(names)} and {last}"
+        found.append(Skipped(ticket=ticket, reason=reason))
     return found
+
+
+def _shown(path: Path) -> str:
+    """The name of a file, whose bytes need not be text."""
+    return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _why_not(ticket: str, agent: str, situation: Situation, order: dependencies.Dependencies) -> str:

@@ -6,10 +6,14 @@ Owns that comparison and the findings which follow from it. The engine computes 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from watchbill.documents.handoff import Finding
+
+# So many broken tests are findings of their own; the rest are one. A handoff holds 500 findings at most.
+NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,15 @@ def compare(base: Run | None, candidate: Run | None) -> Comparison:
     broken = tuple(sorted(name for name in candidate.failed if name not in failing_before))
     now = set(candidate.passed) | set(candidate.failed)
     gone = tuple(sorted(before - now))
-    findings = [_regression(name) for name in broken]
+    findings = [_regression(name) for name in broken[:NAMED]]
     if gone:
         findings.append(_disappeared(gone))
     if not broken and not candidate.failed and candidate.exit_code not in (0, 5):
         why = f"no test failed, yet the test command ended with {candidate.exit_code}"
-        findings.append(_finding("checks-did-not-run", "high", "The checks did not end well", why, breaks=True))
+        title = "The checks did not end well"
+        findings.append(_finding("checks-did-not-run", "high", title, why, breaks=True, about=why))
+    if broken[NAMED:]:
+        findings.append(_more_regressions(broken[NAMED:]))
     return Comparison(broken, gone, tuple(findings))
 
 
@@ -79,7 +86,7 @@ def _unavailable(why: str) -> Finding:
 def _did_not_run(candidate: Run) -> Finding:
     rule = "setup-failed" if candidate.setup_failed else "checks-did-not-run"
     title = "The setup command fails with this change" if candidate.setup_failed else "The checks no longer run"
-    return _finding(rule, "high", title, candidate.why, breaks=True)
+    return _finding(rule, "high", title, candidate.why, breaks=True, about=_first_line(candidate.why))
 
 
 def _regression(name: str) -> Finding:
@@ -88,13 +95,28 @@ def _regression(name: str) -> Finding:
 
 def _disappeared(gone: tuple[str, ...]) -> Finding:
     shown = "\n".join(gone[:50])
-    return _finding("tests-disappeared", "medium", f"{len(gone)} passing test(s) are gone", shown)
+    title = f"{len(gone)} passing test(s) are gone"
+    return _finding("tests-disappeared", "medium", title, shown, about="\n".join(gone))
 
 
-def _finding(rule: str, severity: str, title: str, evidence: str, breaks: bool = False) -> Finding:
+def _more_regressions(broken: tuple[str, ...]) -> Finding:
+    title = f"{len(broken)} more tests fail with this change"
+    return _finding("test-regression", "medium", title, "\n".join(broken), about="\n".join(broken))
+
+
+def _first_line(text: str) -> str:
+    """What of a run's words is the same when it is run again: no numbers, such as times and addresses."""
+    return re.sub(r"[0-9]+", "#", text.strip().partition("\n")[0])
+
+
+def _finding(
+    rule: str, severity: str, title: str, evidence: str, breaks: bool = False, about: str | None = None
+) -> Finding:
+    """A finding of the checks. Its fingerprint is made of rule, title and `about`: what was dismissed hides no other."""
+    parts = ("checks", rule, title, *([] if about is None else [about]))
     return Finding.model_validate(
         {
-            "fingerprint": hashlib.sha256(f"checks\0{rule}\0{title}".encode()).hexdigest()[:16],
+            "fingerprint": hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:16],
             "severity": severity,
             "confidence": 1.0,
             "rule": rule,

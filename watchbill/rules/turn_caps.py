@@ -21,9 +21,12 @@ class Caps:
 
 
 def entry_caps(turns: int, soft_turns: int, hard_turns: int) -> Caps:
-    """The caps of one ticket within a session: the soft cap stands in the same proportion as the session's."""
-    soft = max(1, turns * soft_turns // hard_turns)
-    return Caps(min(soft, turns), turns)
+    """The caps of one ticket within a session: the soft cap stands in the same proportion as the session's.
+
+    At least one turn lies between the two, so that there is always one for handing over.
+    """
+    soft = min(turns * soft_turns // hard_turns, turns - 1)
+    return Caps(max(1, soft), turns)
 
 
 def pace(entry_spent: int, entry: Caps, session_spent: int, session: Caps) -> Pace:
@@ -46,9 +49,10 @@ def may_start(session_spent: int, session: Caps) -> bool:
 def share_out(tickets: int, turns_per_ticket: int, hard_turns: int) -> list[int]:
     """The turns of each ticket in order; fewer numbers than tickets when the budget does not reach.
 
-    A ticket gets its full share or what is left, but never so little that it could only begin.
+    A ticket gets its full share or what is left, but never so little that it could only begin, unless that is all
+    that there is.
     """
-    least = max(1, min(turns_per_ticket, 4))
+    least = max(1, min(turns_per_ticket, hard_turns, 4))
     shares: list[int] = []
     left = hard_turns
     while len(shares) < tickets and left >= least:

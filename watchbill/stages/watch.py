@@ -17,14 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from watchbill.errors import WatchbillError
 from watchbill.inbox import unreadable
 from watchbill.layout import ITEM_ID, Layout
 
 if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
+    from watchdog.events import FileSystemEvent, FileSystemEventHandler
     from watchdog.observers.api import BaseObserver
 
 # Seconds: without a change, after which a save counts as finished; that a file which keeps changing is waited for;
@@ -179,8 +179,8 @@ class _Bell:
             return
         from watchdog.observers import Observer
 
-        observer = Observer()
         try:
+            observer = Observer()
             observer.schedule(_ringer(self._rung), os.path.realpath(self._folder))
             observer.start()
         except FileNotFoundError:
@@ -200,7 +200,7 @@ class _Bell:
             self._observer = None
 
 
-def _ringer(rung: threading.Event) -> Any:
+def _ringer(rung: threading.Event) -> FileSystemEventHandler:
     from watchdog.events import FileSystemEventHandler
 
     class Ringer(FileSystemEventHandler):

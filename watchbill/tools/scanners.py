@@ -518,8 +518,6 @@ def _masked(secret: str) -> str:
 
 def _masked_code(code: str, about_a_secret: bool) -> str:
     shown = _quotes_masked(code) if about_a_secret or _SECRETIVE_WORDS.search(code) else code
-    if about_a_secret and shown == code:
-        return "…"  # inside a string over several lines there is no quote to go by
     return _long_words_masked(shown)[:300]
 
 

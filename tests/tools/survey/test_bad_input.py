@@ -85,6 +85,16 @@ def test_a_package_json_that_is_a_list_is_named(workshop: Workshop) -> None:
     assert any("package.json does not hold a table" in note for note in workshop.look({"package.json": "[1]"}).notes)
 
 
+def test_what_a_project_calls_itself_cannot_play_with_the_terminal(workshop: Workshop) -> None:
+    found = workshop.look(
+        {"pyproject.toml": '[project]\nname = "a\\u001b[2J\\nb"\n', "tests/test_a.py": "def test_a(): pass\n"}
+    )
+
+    assert found.name == "a [2J b"
+    assert any("a [2J b" in note for note in found.notes)
+    assert all(note.isprintable() for note in found.notes)
+
+
 def test_a_huge_file_is_left_aside(workshop: Workshop) -> None:
     found = workshop.look({"package.json": '{"scripts": {"test": "ava"}}' + " " * MAX_BYTES})
 

@@ -45,6 +45,7 @@ REPORTERS = (
         ("npm run unit", "npm test"),
         ("mocha\nrm -rf x", "npm test"),
         ("mocha {junit}", "npm test"),
+        ("mocha \x1b[31m", "npm test"),
     ],
 )
 def test_the_runner_writes_junit_where_it_can(workshop: Workshop, script: str, test: str) -> None:

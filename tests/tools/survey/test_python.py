@@ -141,6 +141,28 @@ def test_a_link_on_path_into_the_repository_is_not_started(workshop: Workshop, t
     assert str(link) not in [words[0] for words in workshop.asked]
 
 
+@pytest.mark.parametrize("target", ["python", "/" + "x/" * 1000, "/" + "x" * 300 + "/bin/python"])
+def test_an_environment_whose_python_leads_nowhere_is_passed_over(workshop: Workshop, target: str) -> None:
+    own = environment(written(workshop.repo, {}) / ".venv", "pytest")
+    (own / "bin" / "python").unlink()
+    (own / "bin" / "python").symlink_to(target)
+    workshop.environ.update({"VIRTUAL_ENV": "/" + "x" * 5000, "JAVA_HOME": "/" + "x" * 5000, "CARGO_HOME": "/\0"})
+
+    found = workshop.look({"tests/test_a.py": TEST, "pom.xml": "", "Cargo.toml": "[dependencies]\na='1'\n"})
+
+    assert str(own) not in found.test
+
+
+def test_a_link_in_the_repository_is_not_started(workshop: Workshop) -> None:
+    written(workshop.repo, {})
+    (workshop.repo / "python3").symlink_to(sys.executable)
+    workshop.install("python3", workshop.repo / "python3")
+
+    workshop.look({"tests/test_a.py": TEST})
+
+    assert workshop.asked == []
+
+
 @pytest.mark.parametrize(
     ("files", "path"),
     [

@@ -7,7 +7,7 @@ everything else is still checked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from watchbill.files import quarantine
@@ -29,6 +29,8 @@ from watchbill.stages.verify.report import Counts, Findings, Report, Violation
 from watchbill.workspace import Workspace
 
 __all__ = ["Counts", "Report", "Violation", "verify"]
+
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 def verify(workspace: Workspace, now: datetime) -> Report:
@@ -119,5 +121,5 @@ def _quarantined(layout: Layout, found: Findings) -> list[dict[str, str]]:
 def _about_the_future(history: History, now: datetime, found: Findings) -> None:
     """A time that has not come yet shows that a clock was wrong, here or there."""
     for recorded in history.documents:
-        if recorded.handoff.created > now:
+        if recorded.handoff.created > now + CLOCKS_DIFFER:
             found.note(recorded.path, "it was written in the future: look at this machine's clock")

@@ -38,6 +38,8 @@ def _about_a_review(
         yield f"{reviewer} never passed {_short(work.commit)}"
         return
     verdict = reviews[-1]
+    if verdict.verified is None:
+        yield f"the engine verified nothing for document {verdict.seq:04}"
     if verdict.outcome == "fail" and not _lets_go_on(before, verdict.seq):
         yield f"{reviewer} failed it in document {verdict.seq:04}, and no human decided otherwise"
     if verdict.candidate != candidate and not _checked_again(about_it, candidate):

@@ -78,9 +78,7 @@ class _Merges:
                 self.found.violation(recorded.path, f"its {what} {commit[:10]} is not in the repository")
             else:
                 # No branch holds on to a candidate that never landed, so git clears it away after some weeks.
-                self.found.note(
-                    recorded.path, f"its {what} {commit[:10]}, which never landed, is no longer kept by git"
-                )
+                self.found.note(recorded.path, f"its {what} {commit[:10]} never landed, and git keeps it no longer")
 
     def branch(self, repo: Repository) -> None:
         """What is on the integration branch and not on the base was merged here; what was merged here is there."""

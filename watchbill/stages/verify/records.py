@@ -183,7 +183,7 @@ def _check_filed(path: Path, item: InboxItem, history: History | None, found: Fi
     if answer is None:
         if not _was_closed(history):
             found.violation(
-                path, f"it is filed as decided, but no decision about it is in the history of {item.ticket}"
+                path, f"it is filed as decided, but the history of {item.ticket} holds no decision about it"
             )
     elif item.decision and item.decision != answer.decision:
         found.note(path, f"it says {item.decision}, but {answer.decision} was decided, in document {answer.seq:04}")

@@ -36,7 +36,8 @@ def make_accessible(folder: Path) -> None:
 def sweep(top: Path, files: set[bytes], submodules: set[bytes]) -> None:
     """Leave only `files` and the empty folders of `submodules` under `top`, and the `.git` at the very top.
 
-    Names are relative, with `/`. What has the wrong kind (a link where a folder belongs) goes too.
+    Names are relative, with `/`. A link where a folder belongs goes too,
+    and a folder where a file belongs; git replaces anything else that is not the file it should be.
     """
     folders = set(submodules)
     for name in files | submodules:
@@ -59,7 +60,7 @@ def sweep(top: Path, files: set[bytes], submodules: set[bytes]) -> None:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     (waiting if name in folders else doomed).append(name)
-                elif name not in files or not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+                elif name not in files:
                     doomed.append(name)
     erase(*(os.path.join(root, name) for name in doomed))
 

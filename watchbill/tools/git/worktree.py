@@ -246,7 +246,6 @@ class Worktree:
             "--stdin",
             given=b"".join(b"./" + name + b"\0" for name in names),
             expected=(0, 1),
-            env={"GIT_LITERAL_PATHSPECS": "0"},
         )
         ignored = set(split_names(answer.out))
         return [name for name in names if b"./" + name not in ignored]

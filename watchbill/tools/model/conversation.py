@@ -83,6 +83,8 @@ class Conversation:
     async def __aenter__(self) -> Conversation:
         import anthropic
 
+        # The SDK warns about unknown tools on the terminal; it is the model that is told.
+        warnings.filterwarnings("ignore", message="Tool '.*' not found in tool runner", category=UserWarning)
         self._client = anthropic.AsyncAnthropic(
             api_key=self.access.key,
             max_retries=RETRIES,
@@ -117,9 +119,7 @@ class Conversation:
 
     async def run_tools(self) -> None:
         """Run the tools that the last reply calls; their results go out with the next request."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the SDK warns about unknown tools; the model is told
-            results = await self._runner.generate_tool_call_response()
+        results = await self._runner.generate_tool_call_response()
         if results is not None:
             self.messages.append(results)
 

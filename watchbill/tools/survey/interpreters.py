@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from watchbill.tools.survey.machine import Machine, without_nested
-from watchbill.tools.survey.place import Place
+from watchbill.tools.survey.place import Place, is_file, is_folder
 
 _MAX_LINKS = 40
 # Isolated: neither the folder it runs in nor the owner's variables change the answer.
@@ -55,7 +55,7 @@ class Interpreter:
         return frozenset(found)
 
     def can_import(self, package: str) -> bool:
-        return any((site / package).is_dir() or (site / f"{package}.py").is_file() for site in self.sites)
+        return any(is_folder(site / package) or is_file(site / f"{package}.py") for site in self.sites)
 
 
 def interpreters(place: Place, machine: Machine) -> list[Interpreter]:
@@ -89,7 +89,7 @@ def best(
 def _environment(folder: Path, where: str, machine: Machine) -> Interpreter | None:
     """The virtual environment `folder`, known from its files alone."""
     program = folder / "bin" / "python"
-    if not folder.is_absolute() or not (folder / "pyvenv.cfg").is_file() or not program.exists():
+    if not folder.is_absolute() or not is_file(folder / "pyvenv.cfg") or not is_file(program):
         return None
     bases = _bases(program, folder)
     if bases is None:
@@ -146,7 +146,7 @@ def _links(path: Path) -> list[Path]:
 
 
 def _is_an_installation(prefix: Path) -> bool:
-    return (prefix / "pyvenv.cfg").is_file() or any(prefix.glob("lib*/python3*/os.py"))
+    return is_file(prefix / "pyvenv.cfg") or any(prefix.glob("lib*/python3*/os.py"))
 
 
 def _sites(prefix: Path) -> tuple[Path, ...]:

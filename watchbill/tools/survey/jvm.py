@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watchbill.tools.survey.found import Found
 from watchbill.tools.survey.machine import Machine
-from watchbill.tools.survey.place import Place
+from watchbill.tools.survey.place import Place, is_file, is_folder
 
 
 def maven(place: Place, machine: Machine) -> Found | None:
@@ -78,7 +78,9 @@ def _java(machine: Machine) -> tuple[list[Path], list[str]]:
     """The folder of the Java to use, with its settings, which distributions keep in /etc."""
     home = machine.environ.get("JAVA_HOME", "")
     program = (
-        Path(home) / "bin" / "java" if home and (Path(home) / "bin" / "java").is_file() else machine.program("java")
+        Path(home) / "bin" / "java"
+        if Path(home).is_absolute() and is_file(Path(home) / "bin" / "java")
+        else machine.program("java")
     )
     if program is None:
         return [], ["java is not on PATH: install a JDK, and run init again."]
@@ -107,7 +109,7 @@ def _settings_outside(folder: Path) -> list[Path]:
         return []
     outside = [Path(os.path.realpath(entry)) for entry in entries if entry.is_symlink()]
     return list(
-        dict.fromkeys(path if path.is_dir() or path.parent == Path("/etc") else path.parent for path in outside)
+        dict.fromkeys(path if is_folder(path) or path.parent == Path("/etc") else path.parent for path in outside)
     )
 
 

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from watchbill.tools.survey.place import is_file, is_folder
+
 Which = Callable[[str], str | None]
 Ask = Callable[[Sequence[str]], str | None]
 
@@ -64,7 +66,7 @@ class Machine:
         """The folder that an environment variable names, or else the usual one below the home folder."""
         named = self.environ.get(variable, "")
         path = Path(named) if Path(named).is_absolute() else self.home.joinpath(*below_home)
-        return path if path.is_dir() else None
+        return path if is_folder(path) else None
 
     def prefix(self, program: Path) -> tuple[Path, ...]:
         """The installation that `program` belongs to, nothing for a part of the system."""
@@ -80,7 +82,12 @@ class Machine:
         """Those of `paths` that exist, that no sandbox shows anyway, and that hold nothing of the owner's."""
         kept: list[Path] = []
         for path in paths:
-            if path.is_absolute() and path.exists() and not _is_system(path) and not self._is_private(path):
+            if (
+                path.is_absolute()
+                and (is_folder(path) or is_file(path))
+                and not _is_system(path)
+                and not self._is_private(path)
+            ):
                 kept.append(path)
         return without_nested(kept)
 

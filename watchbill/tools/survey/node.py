@@ -6,6 +6,7 @@ the project.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -122,7 +123,7 @@ def _manager(place: Place, machine: Machine, package: Mapping[str, object]) -> t
     locked = next((manager for lock, manager in _LOCKS.items() if place.has(lock)), declared)
     manager = locked if locked in _INSTALL else "npm"
     program = machine.program(manager)
-    if manager == "npm" or (program and "corepack" not in str(program.resolve())):
+    if manager == "npm" or (program and "corepack" not in os.path.realpath(program)):
         return manager, []
     why = "comes from corepack, which would download it" if program else "is not on PATH"
     return "npm", [f"The project uses {manager}, which {why}; npm runs its scripts instead. Check [checks] test."]

@@ -56,6 +56,23 @@ def words(data: object) -> list[str]:
     return [item for item in data if isinstance(item, str)] if isinstance(data, list) else []
 
 
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file, or a link to one; no for what cannot be asked (`Path.is_file` would raise)."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder, or a link to one; no for what cannot be asked."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
+
+
 class Place:
     """One repository. `root` is absolute; `notes` grows with what could not be read."""
 
@@ -67,7 +84,8 @@ class Place:
 
     def has(self, name: str) -> bool:
         """Whether `name` is a file, or a link to one within the repository."""
-        return self._is(name, stat.S_ISREG)
+        path = self.root / name
+        return is_file(path) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root))
 
     def first(self, *names: str) -> str:
         """The first of `names` that is a file, or ""."""
@@ -125,15 +143,6 @@ class Place:
         every = "|".join(re.escape(pattern).replace(r"\*", "[^/]*") for pattern in patterns)
         expression = re.compile(f"(?:.*/)?(?:{every})", re.DOTALL)
         return [path for path in self.files if expression.fullmatch(str(path))]
-
-    def _is(self, name: str, kind: Callable[[int], bool]) -> bool:
-        path = self.root / name
-        try:
-            if not kind(path.stat().st_mode):
-                return False
-            return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root))
-        except (OSError, ValueError):
-            return False
 
     def _read(self, name: str) -> str | None:
         try:
