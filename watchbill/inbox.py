@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from watchbill.documents.handoff import CheckRun, Finding, Handoff
+from watchbill.documents.handoff import SEVERITIES, CheckRun, Finding, Handoff
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import publish
@@ -179,9 +179,11 @@ def _how(item: str) -> str:
 def _about(subject: Handoff) -> list[str]:
     parts: list[str] = []
     if subject.findings:
-        parts += ["## What was found", *(_finding(finding) for finding in subject.findings[:20])]
-        if len(subject.findings) > 20:
-            parts.append(f"… and {len(subject.findings) - 20} more, in document {subject.seq:04}.")
+        worst_first = sorted(subject.findings, key=lambda finding: SEVERITIES.index(finding.severity))
+        shown = [finding for finding in worst_first if finding.severity != "info"][:20] or worst_first[:5]
+        parts += ["## What was found", *(_finding(finding) for finding in shown)]
+        if len(subject.findings) > len(shown):
+            parts.append(f"… and {len(subject.findings) - len(shown)} more or lesser, in document {subject.seq:04}.")
     if subject.requests:
         parts += ["## What the agent asks (its own words)", fenced("\n".join(subject.requests))]
     if subject.verified:

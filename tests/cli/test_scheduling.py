@@ -134,3 +134,16 @@ def test_only_absolute_folders_of_path_are_handed_on(workspace: Workspace, monke
     show(workspace, ["launchd"], as_json=False)
     job = plistlib.loads(next(workspace.layout.launchd.iterdir()).read_bytes())
     assert job["EnvironmentVariables"]["PATH"] == "/usr/bin:/bin"
+
+
+def test_the_program_is_the_one_beside_the_interpreter(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    show(workspace, ["cron"], as_json=True)
+    assert json.loads(capsys.readouterr().out)["jobs"][0]["command"][1:] == ["-m", "watchbill", "plan"]
+    script = tmp_path / "bin" / "watchbill"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    show(workspace, ["cron"], as_json=True)
+    assert json.loads(capsys.readouterr().out)["jobs"][0]["command"] == [str(script), "plan"]

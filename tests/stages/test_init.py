@@ -345,7 +345,8 @@ from watchbill.stages.init import init
 calls = 0
 def count(event, args):
     global calls
-    if event in ("os.link", "os.mkdir", "os.remove") or (event == "open" and args[2] & os.O_CREAT and str(args[0]).endswith(".tmp")):
+    writes = event == "open" and args[2] & os.O_CREAT and str(args[0]).endswith(".tmp")
+    if writes or event in ("os.link", "os.mkdir", "os.remove"):
         calls += 1
         if calls == int(sys.argv[3]):
             os.kill(os.getpid(), 9)

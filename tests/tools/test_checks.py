@@ -243,6 +243,7 @@ def test_details_and_names_are_clean_and_bounded() -> None:
         '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x []><testsuite/>'.encode("utf-16"),
         b'<?xml version="1.0" encoding="no-such"?><testsuite/>',
         b"<testsuite>" * 100_000,
+        b"<testsuite>" * 100 + b"</testsuite>" * 100,
         b"<testsuite>" + b"<a/>" * 500_001 + b"</testsuite>",
         b"\xff\xfe\x00",
         b"[" * 100_000,

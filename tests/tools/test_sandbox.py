@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,7 @@ from watchbill.tools.sandbox import (
 )
 from watchbill.tools.sandbox import bubblewrap as bubblewrap_module
 from watchbill.tools.sandbox.choosing import why_not
+from watchbill.tools.sandbox.output import Capture
 from watchbill.tools.sandbox.readable import program_folders, readable_folders
 from watchbill.tools.sandbox.seatbelt import profile
 
@@ -455,6 +458,21 @@ def test_an_interrupt_ends_the_command(make: type[Sandbox], worktree: Path) -> N
     assert sleepers(mark) == []
 
 
+def test_an_interrupt_during_the_start_ends_the_command(worktree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = f"interrupted-{secrets.token_hex(8)}"
+    real = subprocess.Popen
+
+    def start_and_interrupt(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child = real(*words, **options)
+        signal.raise_signal(signal.SIGINT)
+        return child
+
+    monkeypatch.setattr("subprocess.Popen", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Unconfined().run(["sh", "-c", "sleep 60", mark], worktree, LIMITS)
+    assert sleepers(mark) == []
+
+
 @pytest.mark.parametrize("make", [Bubblewrap, Unconfined])
 def test_another_thread_can_stop_the_command(make: type[Sandbox], worktree: Path) -> None:
     mark = f"stopped-{secrets.token_hex(8)}"
@@ -686,8 +704,6 @@ def test_the_cut_keeps_both_ends_and_says_so() -> None:
 
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(min_value=0, max_value=200))
 def test_a_capture_keeps_the_ends_of_any_stream(chunks: list[bytes], limit: int) -> None:
-    from watchbill.tools.sandbox.output import Capture
-
     capture = Capture(limit)
     for chunk in chunks:
         capture.feed(chunk)
@@ -699,3 +715,14 @@ def test_a_capture_keeps_the_ends_of_any_stream(chunks: list[bytes], limit: int)
         head, tail = limit // 2, limit - limit // 2
         assert capture.text().startswith(clean_text(whole[:head]))
         assert capture.text().endswith(clean_text(whole[len(whole) - tail :]))
+
+
+def test_a_capture_holds_little_of_a_long_stream() -> None:
+    capture = Capture(10_000)
+    tracemalloc.start()
+    try:
+        for _ in range(500):
+            capture.feed(os.urandom(65_536))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

@@ -336,3 +336,11 @@ def demo(
     from watchbill.cli.demonstrating import demo as stage
 
     stage(directory, replay)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Explain what this machine and this workspace can do, and what stands in the way."""
+    from watchbill.cli.doctor import show as stage
+
+    stage(begin.workspace(), json)

@@ -13,10 +13,11 @@ the real ones. The model is NOT: its words come from a script, played by a serve
 AFTER = """\
 The workspace is left for you to look at:
   cd {root}
-  {program} status                  how everything stands
-  {program} inbox list              what waits for you
-  {program} history T-0003          a first attempt that broke a test, and what became of it
-  {program} verify                  check every document, chain and merge
+  export PATH="{program}:$PATH"
+  watchbill status              how everything stands
+  watchbill inbox list          what waits for you
+  watchbill history T-0003      a first attempt that broke a test, and what became of it
+  watchbill verify              check every document, chain and merge
   git -C {repo} log --graph --oneline {integration}
 """
 
@@ -43,10 +44,7 @@ def demo(directory: Path | None, replay: Path | None) -> None:
 
 
 def _program() -> str:
-    import shutil
+    """The folder of the `watchbill` program."""
     import sys
 
-    beside = Path(sys.executable).parent / "watchbill"
-    if shutil.which("watchbill"):
-        return "watchbill"
-    return str(beside) if beside.exists() else f"{sys.executable} -m watchbill"
+    return str(Path(sys.executable).parent)

@@ -175,7 +175,7 @@ def history(found: History, json: bool) -> None:
         print(f"{head}{' (no model)' if handoff.degraded else ''}")
         if words:
             print(f"      {plain(words)[:220]}")
-        for finding in handoff.findings[:10]:
+        for finding in [finding for finding in handoff.findings if finding.severity != "info"][:10]:
             print(f"      {finding.severity}: {plain(finding.title)[:160]} [{plain(finding.source)}]")
         if handoff.merged:
             print(f"      merged as {handoff.merged}")

@@ -129,7 +129,7 @@ class Settings(Strict):
     project: Project
     model: Model = Model()
     agents: Agents = Agents()
-    plan: Timetable = Timetable(schedule="50 1 * * *")
+    plan: Timetable = Timetable(schedule="50 1,3 * * *")
     merge: Timetable = Timetable(schedule="0 6 * * *")
     checks: Checks = Checks()
     gate: Gate = Gate()

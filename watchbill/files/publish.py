@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,8 +75,10 @@ def make_folder(folder: Path) -> None:
     with disk_trouble(folder):
         try:
             folder.mkdir(mode=FOLDER_MODE)
-        except FileExistsError:
-            return
+        except FileExistsError as error:
+            # Made by another process meanwhile, which may die before it syncs the name: that is done here too.
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "there is a file of that name") from error
         sync_folder(folder.parent)
 
 
@@ -92,7 +95,9 @@ def publish(path: Path, data: bytes) -> None:
             _write_new(temporary, data)
             os.link(temporary, path)
     except FileExistsError:
-        if not _holds(path, data):
+        with disk_trouble(path):
+            is_ours = _holds(path, data)
+        if not is_ours:
             raise Stale(f"{path.name} was published by somebody else first") from None
     finally:
         _drop(temporary)
@@ -116,17 +121,25 @@ def replace(path: Path, data: bytes) -> None:
 def move(path: Path, target: Path) -> None:
     """Give a file another name, never over an existing one: both names exist for a moment, none never.
 
-    Done again after a crash it ends in the same place. Raises `Stale` when another file has the target's name.
+    Done again after a crash it ends in the same place. Raises `Stale` when another file has the target's name. A
+    folder, which cannot have two names, is renamed.
     """
     make_folder(target.parent)
     with disk_trouble(target):
         try:
-            os.link(path, target, follow_symlinks=False)
+            if path.is_dir() and not path.is_symlink():
+                _rename_folder(path, target)
+            else:
+                os.link(path, target, follow_symlinks=False)
+        except FileNotFoundError:
+            if not os.path.lexists(target):
+                raise
         except FileExistsError:
             if not _same_file(path, target):
                 raise Stale(f"{target} exists already") from None
         sync_folder(target.parent)
-        path.unlink(missing_ok=True)
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
         sync_folder(path.parent)
 
 
@@ -158,8 +171,17 @@ def _holds(path: Path, data: bytes) -> bool:
     return path.is_file() and not path.is_symlink() and path.read_bytes() == data
 
 
+def _rename_folder(path: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "it exists already", str(target))
+    path.rename(target)
+
+
 def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other) or sha256(one.read_bytes()) == sha256(other.read_bytes())
-    except FileNotFoundError:
+    """Whether two names stand for one file, or for two with the same content. Links are not followed."""
+    if not os.path.lexists(one):
         return True
+    if os.path.samestat(one.lstat(), other.lstat()):
+        return True
+    is_plain = all(stat.S_ISREG(path.lstat().st_mode) for path in (one, other))
+    return is_plain and sha256(one.read_bytes()) == sha256(other.read_bytes())

@@ -63,6 +63,7 @@ class _Work:
     merging: str | None
     conflicts: tuple[str, ...]
     made_by_setup: tuple[str, ...] = ()
+    setup_failed: str = ""
 
     def set_up(self) -> None:
         """Run the project's set-up command, and remember what it made: that is not the ticket's work."""
@@ -73,7 +74,10 @@ class _Work:
         self.case.say("running the set-up command")
         limits = Limits(seconds=settings.checks.timeout_seconds)
         network = "setup" in settings.sandbox.network
-        self.case.sandbox.run(settings.checks.setup, self.tree.path, limits, network=network)
+        done = self.case.sandbox.run(settings.checks.setup, self.tree.path, limits, network=network)
+        if done.exit_code != 0:
+            self.setup_failed = done.output[-4_000:] or "it was stopped"
+            self.case.say("the set-up command failed; the agent is told")
         made = set(self.tree.untracked()) - before
         self.made_by_setup = tuple(sorted(f"/{_escaped(path)}" for path in made))
 
@@ -81,6 +85,9 @@ class _Work:
         frames = Frames()
         parts = opening(self.case, frames, "build")
         parts += ["# Your worktree", self._about_the_worktree(), how_to_test(self.case)]
+        if self.setup_failed:
+            failed = frames.frame("the set-up command", self.setup_failed)
+            parts.append(f"The project's set-up command failed in this worktree, so its tests may not run:\n{failed}")
         if self.merging:
             parts += ["# A merge is under way", self._about_the_merge(frames)]
         parts.append("Work the ticket now, and end with submit_handoff.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from watchbill.documents.handoff import Finding
+from watchbill.documents.handoff import SEVERITIES, Finding
 from watchbill.roles.briefing import opening
 from watchbill.roles.case import Assignment, Case
 from watchbill.roles.evidence import Examiner, ScanEvidence, scanner_trouble, verified_by
@@ -47,7 +47,7 @@ class Security:
 def with_opinions(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Move what the model says about a scanner's alert (same rule, path and line) beside that alert.
 
-    The alert keeps its severity. A model that finds the same thing worse keeps its own finding as well.
+    The alert keeps its severity. Only a model that finds the same thing worse keeps its own finding as well.
     """
     scanners = [finding for finding in findings if finding.source != "security"]
     own = [finding for finding in findings if finding.source == "security"]
@@ -58,7 +58,7 @@ def with_opinions(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         if said is None:
             result.append(alert)
             continue
-        if said.severity == "info":
+        if SEVERITIES.index(said.severity) >= SEVERITIES.index(alert.severity):
             spoken.add(said.fingerprint)
         opinion = f"{alert.rationale}\nThe security agent says: {said.rationale or said.title}".strip()
         result.append(alert.model_copy(update={"rationale": opinion[:10_000]}))

@@ -112,7 +112,7 @@ def _first_line(text: str) -> str:
 def _finding(
     rule: str, severity: str, title: str, evidence: str, breaks: bool = False, about: str | None = None
 ) -> Finding:
-    """A finding of the checks. Its fingerprint is made of rule, title and `about`: what was dismissed hides no other."""
+    """A finding of the checks. Its fingerprint is made of rule, title and `about`, so that one dismissed hides no other."""
     parts = ("checks", rule, title, *([] if about is None else [about]))
     return Finding.model_validate(
         {

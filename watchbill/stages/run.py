@@ -42,6 +42,8 @@ from watchbill.workspace import Workspace
 
 ROLES: dict[str, Role] = {"build": Build(), "qa": Qa(), "security": Security()}
 FATAL = ("key", "no such model", "unreachable", "foreign", "busy", "spent")
+# What may stand after `model:` in an agent's file without naming one: the first is ours, the others are Claude Code's.
+NOT_A_MODEL = ("inherit", "", "default", "sonnet", "opus", "haiku")
 Record = Callable[[str, str, str, Reply], None]
 
 
@@ -384,7 +386,11 @@ class _Runner:
                 return None
             hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file."
             raise Misconfigured("there is no API key, and nothing can be built without a model", hint)
-        return Access(key, (model.primary, *model.fallbacks), model.max_tokens, model.timeout_seconds)
+        own = self.workspace.agent(self.role.name).model
+        models = (model.primary, *model.fallbacks)
+        if own not in NOT_A_MODEL:
+            models = (own, *(name for name in models if name != own))
+        return Access(key, models, model.max_tokens, model.timeout_seconds)
 
     def _note(self, ticket: str, text: str) -> None:
         self.session.lines.append(f"{ticket}: {text}")

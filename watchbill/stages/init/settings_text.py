@@ -39,7 +39,7 @@ COMMENTS = {
     "agents.*.hard_turns": "A session makes not one request more than this.",
     "agents.*.turns_per_ticket": "The share of one ticket in a session.",
     "plan": "The planner writes the manifests: which tickets the next sessions work on.",
-    "plan.schedule": "When it runs; best a little before the build session.",
+    "plan.schedule": "When it runs: a little before the build session, and again before the reviews.",
     "merge": "Brings what passed every review to the integration branch.",
     "merge.schedule": "When it runs; best after the reviews.",
     "checks": "How the project's own tests are run. They run inside the sandbox, on the base and on the candidate.",

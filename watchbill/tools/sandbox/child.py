@@ -14,10 +14,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from threading import Event
 
 from watchbill.errors import Misconfigured
 from watchbill.tools.sandbox.contract import Limits, Result
@@ -93,7 +93,7 @@ def run_child(
     cwd: Path | str,
     limits: Limits,
     pass_fds: Sequence[int] = (),
-    stop: Event | None = None,
+    stop: threading.Event | None = None,
     sweep: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run `argv` in a session of its own, read its output, and return only when its process group is dead.
@@ -103,8 +103,31 @@ def run_child(
     Raises Misconfigured when the program cannot be started.
     """
     capture = Capture(limits.output_bytes)
+    ended = None
+    with contextlib.ExitStack() as held:
+        held.enter_context(_signals_held())
+        child = _start(argv, env, cwd, pass_fds)
+        assert child.stdout is not None
+        stream = child.stdout.fileno()
+        try:
+            held.close()  # from here on, an interrupt finds the child in our care
+            ended = _read_until_end(child, stream, capture, time.monotonic() + limits.seconds, stop)
+        finally:
+            with _signals_held():
+                _kill_group(child)
+                sweep()
+                _drain(stream, capture)
+                child.stdout.close()
+                code = child.wait()
+    exit_code = (code if code >= 0 else 128 - code) if ended == "exited" else None
+    return Result(exit_code, capture.text(), ended == "timed out", capture.truncated)
+
+
+def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | str, pass_fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
     try:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -117,23 +140,34 @@ def run_child(
         )
     except (OSError, ValueError) as error:
         raise Misconfigured(f"{argv[0]} could not be started: {error}", "Run `watchbill doctor`.") from error
-    assert child.stdout is not None
-    deadline = time.monotonic() + limits.seconds
-    ended = None
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep an interrupt from tearing the start or the end of a child: it is raised again when this is left.
+
+    Handlers belong to the main thread, and so does the exception: elsewhere there is nothing to hold.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    arrived: list[int] = []
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, lambda signum, _frame: arrived.append(signum))
     try:
-        ended = _read_until_end(child, child.stdout.fileno(), capture, deadline, stop)
+        yield
     finally:
-        _kill_group(child)
-        sweep()
-        _drain(child.stdout.fileno(), capture)
-        child.stdout.close()
-        code = child.wait()
-    exit_code = (code if code >= 0 else 128 - code) if ended == "exited" else None
-    return Result(exit_code, capture.text(), ended == "timed out", capture.truncated)
+        for number, handler in handlers.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        for number in dict.fromkeys(arrived):
+            signal.raise_signal(number)
 
 
 def _read_until_end(
-    child: subprocess.Popen[bytes], stream: int, capture: Capture, deadline: float, stop: Event | None
+    child: subprocess.Popen[bytes], stream: int, capture: Capture, deadline: float, stop: threading.Event | None
 ) -> str:
     """Read until the first process exits ("exited"), the deadline ("timed out") or the caller's stop ("stopped")."""
     is_open = True

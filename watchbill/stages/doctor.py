@@ -1,0 +1,251 @@
+"""Doctor: what this machine and this workspace can do, and what stands in the way.
+
+Owns the examination and its words. It only explains: nothing is mended, written or moved, and one thing that cannot
+be examined does not keep the others from it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from watchbill.errors import Misconfigured, WatchbillError
+from watchbill.files.quarantine import reasons
+from watchbill.inbox import count_open, unreadable
+from watchbill.integration import base_head
+from watchbill.layout import AGENTS
+from watchbill.pause import why_paused
+from watchbill.tools.git import Repository
+from watchbill.tools.sandbox import attempt_forbidden_acts, choose
+from watchbill.workspace import Workspace
+
+# What stands in the way of each act inside a sandbox that holds.
+_STOPPED_BY = {
+    "bubblewrap": {
+        "write outside the worktree": "its own file system, in which nothing else is writable",
+        "read a file outside the worktree": "its own file system, in which that file does not exist",
+        "connect to the network": "a network of its own, without any way out",
+        "connect to a socket of the host": "a network of its own",
+        "see a variable of the host": "an empty environment and a process list of its own",
+    }
+}
+_LONGEST_ANSWER = 10
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was looked at. `hint` says what to do about it and may be empty."""
+
+    topic: str
+    state: Literal["ok", "note", "problem"]
+    text: str
+    hint: str = ""
+
+
+def examine(workspace: Workspace, next_run: Callable[[str], datetime]) -> list[Line]:
+    """Look at everything. `next_run` says when a cron time comes round next, or raises `Misconfigured`."""
+    looks: dict[str, Callable[[Workspace], Iterable[Line]]] = {
+        "programs": _programs,
+        "workspace": _workspace,
+        "repository": _repository,
+        "sandbox": _sandbox,
+        "model": _model,
+        "checks": _checks,
+        "schedule": lambda opened: _schedule(opened, next_run),
+        "pause": _pause,
+        "quarantine": _quarantine,
+        "inbox": _inbox,
+        "gate": _gate,
+    }
+    lines: list[Line] = []
+    for topic, look in looks.items():
+        try:
+            # One by one: what was found before an error is kept.
+            for line in look(workspace):
+                lines.append(line)
+        except WatchbillError as error:
+            lines.append(_once(lines, Line(topic, "problem", error.reason, error.hint)))
+        except (OSError, ValueError) as error:
+            lines.append(Line(topic, "problem", f"this could not be looked at: {error}"))
+    return lines
+
+
+def _once(lines: list[Line], line: Line) -> Line:
+    """A mistake in the settings keeps many things from being looked at; it is explained once."""
+    said = next((earlier for earlier in lines if earlier.text == line.text), None)
+    return Line(line.topic, "note", f"not looked at, because of the problem under {said.topic}") if said else line
+
+
+def _programs(_: Workspace) -> Iterable[Line]:
+    yield Line("programs", "ok", f"Python {platform.python_version()} ({sys.executable})")
+    for program in ("git", "bwrap") if sys.platform == "linux" else ("git",):
+        found = shutil.which(program)
+        if found is None:
+            yield Line("programs", "problem", f"{program} was not found on PATH", "Install it.")
+        else:
+            yield Line("programs", "ok", f"{_version(found)} ({found})")
+
+
+def _version(program: str) -> str:
+    try:
+        answer = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_LONGEST_ANSWER,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{program} does not say its version: {error}"
+    return answer.stdout.strip() or f"{program} does not say its version"
+
+
+def _workspace(workspace: Workspace) -> Iterable[Line]:
+    yield Line("workspace", "ok", f"{workspace.settings.project.name}, at {workspace.root}")
+    _ = workspace.routing, workspace.playbook
+    for agent in AGENTS:
+        workspace.agent(agent)
+    yield Line("workspace", "ok", "the settings, the routing table, the playbook and the agents' files can be read")
+
+
+def _repository(workspace: Workspace) -> Iterable[Line]:
+    repo = Repository.open(workspace.repo)
+    project = workspace.settings.project
+    yield Line("repository", "ok", str(repo.root))
+    yield Line("repository", "ok", f"base branch {project.base} at {base_head(workspace, repo)[:10]}")
+    head = repo.head_of(project.integration)
+    if head is None:
+        yield Line("repository", "ok", f"integration branch {project.integration}: the first run makes it")
+    else:
+        yield Line("repository", "ok", f"integration branch {project.integration} at {head[:10]}")
+    place = repo.checked_out_at(project.integration)
+    if place is not None:
+        text = f"{project.integration} is checked out at {place}, so nothing can be merged"
+        yield Line("repository", "problem", text, f"Check out another branch there: git -C '{place}' switch ...")
+    if repo.is_dirty():
+        yield Line("repository", "note", "the checkout has uncommitted changes; no agent sees or touches them")
+
+
+def _sandbox(workspace: Workspace) -> Iterable[Line]:
+    settings = workspace.settings
+    for folder in settings.readable():
+        if not folder.exists():
+            yield Line("sandbox", "problem", f"[sandbox] read names {folder}, which does not exist")
+    sandbox = choose(settings.sandbox.mode, settings.readable(), _git_folder(workspace))
+    stopped_by = _STOPPED_BY.get(sandbox.name, {})
+    for attempt in attempt_forbidden_acts(sandbox):
+        if attempt.held:
+            by = stopped_by.get(attempt.act, sandbox.name)
+            how = "it did not succeed" if sandbox.name == "none" else f"stopped by {by}"
+            yield Line("sandbox", "ok", f"tried to {attempt.act}: {how}")
+        else:
+            yield Line("sandbox", "problem", f"tried to {attempt.act}: nothing stopped it")
+    if sandbox.name == "none":
+        hint = 'Set [sandbox] mode = "auto".'
+        yield Line("sandbox", "problem", "commands run WITHOUT a sandbox, as the settings say", hint)
+    else:
+        yield Line("sandbox", "ok", f"{sandbox.name} held")
+    if settings.sandbox.network:
+        yield Line("sandbox", "note", f"the network is open to: {', '.join(settings.sandbox.network)}")
+
+
+def _git_folder(workspace: Workspace) -> Path | None:
+    try:
+        return Repository.open(workspace.repo).common_dir
+    except WatchbillError:
+        # Said under its own topic; the sandbox can be tried without.
+        return None
+
+
+def _model(workspace: Workspace) -> Iterable[Line]:
+    from watchbill.tools.model.conversation import KEY, find_key
+
+    model = workspace.settings.model
+    yield Line("model", "ok", ", then ".join((model.primary, *model.fallbacks)))
+    base = os.environ.get("ANTHROPIC_BASE_URL")
+    if base:
+        parts = urlsplit(base)
+        yield Line("model", "note", f"ANTHROPIC_BASE_URL sends requests to {parts.scheme}://{parts.hostname}")
+    key_file = _key_file(workspace)
+    if find_key(key_file) is None:
+        hint = f"Set {KEY}, or name a file that only you can read in [model] key_file."
+        yield Line("model", "problem", "there is no API key", hint)
+    elif os.environ.get(KEY, "").strip():
+        yield Line("model", "ok", f"an API key is in the environment ({KEY})")
+        if key_file is None:
+            hint = "Put the key into a file that only you can read, and name it in [model] key_file."
+            yield Line("model", "note", "scheduled jobs do not see this environment", hint)
+    else:
+        yield Line("model", "ok", f"an API key is in {key_file}")
+
+
+def _key_file(workspace: Workspace) -> Path | None:
+    name = workspace.settings.model.key_file
+    return workspace.root / Path(name).expanduser() if name else None
+
+
+def _checks(workspace: Workspace) -> Iterable[Line]:
+    checks = workspace.settings.checks
+    if checks.test.strip():
+        yield Line("checks", "ok", f"tests: {checks.test} (at most {checks.timeout_seconds:g} seconds)")
+    else:
+        hint = "Say in [checks] test how the project's tests are run."
+        yield Line("checks", "problem", "there is no test command, so no change can be checked", hint)
+
+
+def _schedule(workspace: Workspace, next_run: Callable[[str], datetime]) -> Iterable[Line]:
+    settings = workspace.settings
+    times = {"plan": settings.plan.schedule, "merge": settings.merge.schedule}
+    times |= {agent: settings.agents.named(agent).schedule for agent in AGENTS}
+    for job, text in times.items():
+        if not text.strip():
+            yield Line("schedule", "note", f"{job} is not scheduled")
+            continue
+        try:
+            yield Line("schedule", "ok", f"{job}: {text}, next on {next_run(text):%a %d %b %Y at %H:%M} once installed")
+        except Misconfigured as error:
+            yield Line("schedule", "problem", f"{job}: {error.reason}", error.hint)
+
+
+def _pause(workspace: Workspace) -> Iterable[Line]:
+    reason = why_paused(workspace.layout)
+    if reason:
+        yield Line("pause", "problem", reason, "Go on with: watchbill resume")
+    else:
+        yield Line("pause", "ok", "not paused")
+
+
+def _quarantine(workspace: Workspace) -> Iterable[Line]:
+    found = reasons(workspace.layout.quarantine)
+    if not found:
+        yield Line("quarantine", "ok", "empty")
+    for entry in found:
+        text = f"{entry.get('from')}: {entry.get('why')}"
+        yield Line("quarantine", "note", text, f"It lies at {workspace.layout.quarantine / str(entry['file'])}")
+
+
+def _inbox(workspace: Workspace) -> Iterable[Line]:
+    yield Line("inbox", "ok", f"{count_open(workspace.layout)} item(s) wait for you")
+    for error in unreadable(workspace.layout):
+        yield Line(
+            "inbox", "problem", f"{error.path.name} cannot be read: {error.why}", "Correct it and save it again."
+        )
+
+
+def _gate(workspace: Workspace) -> Iterable[Line]:
+    if workspace.settings.sandbox.mode == "none":
+        text = "ADVISORY only: without a sandbox, a command of an agent could write your answer itself"
+        yield Line("gate", "problem", text, 'Set [sandbox] mode = "auto".')
+    else:
+        text = 'require = "folder": whoever can edit inbox/ decides; as safe as the sandbox, which keeps the agents out'
+        yield Line("gate", "ok", text)
