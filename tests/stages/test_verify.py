@@ -404,6 +404,18 @@ def test_a_document_that_was_set_aside_stays_a_violation_until_a_human_answers(t
     assert [note for note in report.notes if note.startswith(damaged) and "a human let the ticket go on" in note]
 
 
+def test_a_damaged_document_that_was_mended_later_is_a_note(team: Team) -> None:
+    path = handoff(team, "T-0004", 3)
+    whole = path.read_bytes()
+    path.write_bytes(b"torn")
+    settle(team.workspace, NOW)
+    decide(team.workspace, "T-0004-0003", "dismiss", "go on", "Ada", NOW)
+    path.write_bytes(whole)
+    report = look(team)
+    assert report.violations == ()
+    assert [note for note in report.notes if note.startswith("handoffs/T-0004/0003.md: it was mended and put back")]
+
+
 def test_damage_after_a_human_answered_the_same_document_is_found_all_the_same(team: Team) -> None:
     handoff(team, "T-0002", 3).write_bytes(b"torn")
     assert any(line.startswith("handoffs/T-0002/0003.md: it cannot be read") for line in violations(team))
@@ -754,3 +766,12 @@ def test_an_answered_item_that_a_run_could_not_file_is_a_note(team: Team) -> Non
 def test_a_changed_session_record_is_found(team: Team, pattern: str, by: str, why: str) -> None:
     edit(Layout(team.workspace.root).session("build-0001-1"), pattern, by)
     assert why in "\n".join(violations(team))
+
+
+def test_a_session_without_a_record_is_a_note_unless_it_goes_on(team: Team) -> None:
+    team.workspace.layout.session("qa-0001-1").unlink()
+    with held(team.workspace.layout.lock("qa"), "qa session"):
+        assert look(team).notes == ()
+    report = look(team)
+    assert report.violations == ()
+    assert [note for note in report.notes if note.startswith("sessions/qa-0001-1.md: the session handed work over")]

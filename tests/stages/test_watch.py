@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import watchdog.events
 import watchdog.observers
 
 from tests.stages.waiting_workspace import NOW, ask_something, decisions, make_workspace, with_answer
@@ -22,6 +23,7 @@ from watchbill.stages.decide import pick_up
 from watchbill.workspace import Workspace
 
 PATIENT = 60.0
+EVENTS = [name for name in vars(watchdog.events) if name.startswith("EVENT_TYPE_")]
 
 
 @pytest.fixture
@@ -44,6 +46,8 @@ class Watch:
         self.said: list[str] = []
         self.rounds = 0
         self.fail: Exception | None = None
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(patience,))
 
@@ -52,6 +56,7 @@ class Watch:
 
     def _pick_up(self) -> None:
         self.rounds += 1
+        assert self.may_go_on.wait(30)
         if self.fail is not None:
             failure, self.fail = self.fail, None
             raise failure
@@ -132,7 +137,7 @@ def test_a_save_that_is_half_done_is_no_trouble(workspace: Workspace) -> None:
 
 def test_a_file_that_stays_unreadable_is_said_once_and_read_when_it_is_mended(workspace: Workspace) -> None:
     item, other = ask_something(workspace), ask_something(workspace, "T-0002")
-    with watching(workspace, patience=0.3) as watch:
+    with watching(workspace, patience=0) as watch:
         good = with_answer(item, "approve")
         item.write_text(with_answer(item, "aprove"), "utf-8")
         until(lambda: len(watch.said) == 1)
@@ -168,30 +173,50 @@ def test_where_the_system_reports_no_edits_the_folder_is_polled(
     assert watch.said[1] == "T-0001-0001 approve"
 
 
-def test_the_inbox_folder_may_be_replaced_by_another(workspace: Workspace) -> None:
-    item = ask_something(workspace)
-    answered = with_answer(item, "approve")
-    inbox = workspace.layout.inbox
-    with watching(workspace) as watch:
-        inbox.rename(inbox.with_name("inbox.old"))
-        inbox.mkdir()
-        item.write_text(answered, "utf-8")
-        until(lambda: bool(watch.said))
-    assert decisions(workspace) == ["approve"]
+def move_away(inbox: Path) -> None:
+    inbox.rename(inbox.with_name("inbox.old"))
+    inbox.mkdir()
 
 
-@pytest.mark.usefixtures("only_events")
-def test_a_folder_that_was_deleted_and_made_again_is_listened_to(workspace: Workspace) -> None:
-    item = ask_something(workspace)
-    asked, inbox = item.read_text("utf-8"), workspace.layout.inbox
-    with watching(workspace) as watch:
+def delete(inbox: Path) -> None:
+    """Delete the folder and make one that, where the file system does so, has the number of the old one."""
+    number = inbox.stat().st_ino
+    for _ in range(20):
         shutil.rmtree(inbox)
         inbox.mkdir()
-        item.write_text(asked, "utf-8")
+        if inbox.stat().st_ino == number:
+            break
+
+
+@pytest.mark.parametrize("replace", [move_away, delete])
+@pytest.mark.usefixtures("only_events")
+def test_a_folder_that_takes_the_inboxs_place_is_listened_to(
+    workspace: Workspace, replace: Callable[[Path], None]
+) -> None:
+    item = ask_something(workspace)
+    asked = item.read_text("utf-8")
+    with watching(workspace) as watch:
+        watch.may_go_on.clear()
+        item.write_text(asked + "\n", "utf-8")
         until(lambda: watch.rounds == 2)
+        replace(workspace.layout.inbox)
+        watch.may_go_on.set()
+        item.write_text(asked, "utf-8")
+        until(lambda: watch.rounds == 3)
         item.write_text(with_answer(item, "approve"), "utf-8")
         until(lambda: bool(watch.said))
     assert decisions(workspace) == ["approve"]
+
+
+def test_an_edit_that_the_system_did_not_report_is_found_by_looking(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_ONLY_READ", tuple(vars(watchdog.events)[name] for name in EVENTS))
+    item = ask_something(workspace)
+    with watching(workspace) as watch:
+        item.write_text(with_answer(item, "approve"), "utf-8")
+        until(lambda: bool(watch.said))
+    assert watch.said == ["T-0001-0001 approve"]
 
 
 def test_three_watches_publish_an_answer_once(workspace: Workspace) -> None:
@@ -214,6 +239,15 @@ def test_trouble_with_the_disk_is_said_and_tried_again(workspace: Workspace) -> 
         item.write_text(with_answer(item, "approve"), "utf-8")
         until(lambda: len(watch.said) == 2)
     assert watch.said == ["cannot write 0002.md: the disk is full; this is tried again", "T-0001-0001 approve"]
+
+
+def test_an_item_that_somebody_else_files_meanwhile_is_no_trouble(workspace: Workspace) -> None:
+    item = ask_something(workspace)
+    with watching(workspace) as watch:
+        watch.fail = FileNotFoundError(errno.ENOENT, "No such file or directory")
+        item.write_text(with_answer(item, "approve"), "utf-8")
+        until(lambda: bool(watch.said))
+    assert watch.said == ["T-0001-0001 approve"]
 
 
 def test_the_watch_ends_when_its_seconds_are_over(workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from watchbill.files import front_matter
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("the time needs a time zone, for example 2026-11-20T02:00:00Z")
-    return moment.astimezone(UTC)
+    return moment.astimezone(UTC).replace(microsecond=0)
 
 
 def stamp(moment: datetime) -> str:
@@ -51,7 +51,7 @@ class Document(Strict):
             meta, body = front_matter.split(data, cls.limit)
             if "body" in meta:
                 raise front_matter.Malformed("the key 'body' is not allowed: the body stands below the front matter")
-            return cls.model_validate({**meta, "body": body})
+            return cls.model_validate({**meta, "body": body}, by_alias=True, by_name=False)
         except front_matter.Malformed as error:
             raise Damaged(path, str(error)) from error
         except ValidationError as error:
@@ -79,8 +79,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else."""
     if path.is_symlink() or not path.is_file():
         raise Damaged(path, "it is not an ordinary file")
-    with path.open("rb") as file:
-        return file.read(limit + 1)
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise Damaged(path, f"it cannot be read ({error.strerror})") from error
 
 
 def explain(error: ValidationError) -> str:

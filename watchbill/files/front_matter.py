@@ -13,9 +13,17 @@ import yaml
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 12
 _FENCE = "---"
+_BLANK = "\n"
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class Dumper(_PlainDumper):  # type: ignore[misc]  # the base is one of two, by what was built
+    """Writes no anchors and aliases, which would be refused when read."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 class Malformed(ValueError):
@@ -47,6 +55,8 @@ def read_yaml(text: str) -> dict[str, Any]:
     try:
         _refuse_the_unusual(text)
         value = yaml.load(text, Loader=Loader)
+    except Malformed:
+        raise
     except yaml.YAMLError as error:
         raise Malformed(_explain(error)) from error
     except (ValueError, OverflowError, RecursionError) as error:
@@ -60,9 +70,13 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 
 def join(meta: dict[str, Any], body: str) -> bytes:
-    """The bytes of a document. What `split` reads back is the same mapping and body (up to outer blank lines)."""
+    """The bytes of a document. What `split` reads back is the same mapping, and the body without outer blank lines.
+
+    A body always comes out readable: line ends become newlines, and a NUL becomes the replacement character.
+    """
     head = yaml.dump(meta, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
-    return f"{_FENCE}\n{head}{_FENCE}\n\n{body.strip()}\n".encode()
+    plain = body.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
+    return f"{_FENCE}\n{head}{_FENCE}\n\n{plain.strip(_BLANK)}\n".encode()
 
 
 def _cut(text: str) -> tuple[str, str]:
@@ -71,7 +85,7 @@ def _cut(text: str) -> tuple[str, str]:
         raise Malformed("it does not begin with a line of three dashes (---)")
     for number, line in enumerate(lines[1:], start=1):
         if line.rstrip() == _FENCE:
-            return "\n".join(["", *lines[1:number]]), "\n".join(lines[number + 1 :]).strip("\n")
+            return "\n".join(["", *lines[1:number]]), "\n".join(lines[number + 1 :]).strip(_BLANK)
     raise Malformed("its front matter has no closing line of three dashes (---)")
 
 

@@ -11,17 +11,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from watchbill.errors import TryLater
 from watchbill.files.publish import FILE_MODE, disk_trouble, make_folder, sync, sync_folder
 
 
 def append(path: Path, entry: dict[str, Any]) -> None:
     """Add one line and sync it. Raises `TryLater` when the disk does not take it."""
-    is_new = not path.exists()
     make_folder(path.parent)
     line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
     with disk_trouble(path):
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         try:
+            # An empty one may be new, or its maker died before its name was durable.
+            is_new = os.fstat(descriptor).st_size == 0
             if not _ends_whole(descriptor):
                 line = b"\n" + line
             view = memoryview(line)
@@ -35,16 +37,19 @@ def append(path: Path, entry: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All whole lines in order; none when there is no file."""
+    """All whole lines in order; none when there is no file. Raises `TryLater` when it cannot be read."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        hint = "Put it right, or move it away; what it counts is then forgotten."
+        raise TryLater(f"cannot read {path}: {error.strerror}", hint) from error
     entries = []
     for line in data.split(b"\n"):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             entries.append(entry)

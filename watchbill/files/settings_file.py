@@ -21,6 +21,12 @@ Location = tuple[str | int, ...]
 
 MAX_BYTES = 262_144
 
+_KEY = r"""(?:"[^"]*"|'[^']*'|[\w\-]+)"""
+_DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_HEADER = re.compile(rf"\s*\[{{1,2}}\s*({_DOTTED})\s*\]{{1,2}}\s*(?:#.*)?$")
+_ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
+_PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([\w\-]+))\s*\.?""")
+
 
 def load(path: Path, model: type[Model]) -> Model:
     """Read and validate the file at `path`. Raises `Misconfigured` naming the file, the line and the mend."""
@@ -42,10 +48,10 @@ def parse(data: bytes, path: Path, model: type[Model]) -> Model:
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Misconfigured(f"{path}: {error}", "Correct that line and run the command again.") from error
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, by_alias=True, by_name=False)
     except ValidationError as error:
         raise Misconfigured(_explain(error, path, text, model), "Correct it and run the command again.") from error
 
@@ -56,22 +62,23 @@ def line_of(text: str, location: Location) -> int | None:
     table: list[str] = []
     best: int | None = None
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[+([^\]]+)\]", line)
+        header = _HEADER.match(line)
         if header:
             table = _parts(header[1])
             if table == names[: len(table)]:
                 best = number
             continue
-        assignment = re.match(r"\s*([\w\-.\"']+)\s*=", line)
-        if assignment and names[: len(table)] == table:
+        assignment = _ASSIGNMENT.match(line)
+        if assignment and len(names) > len(table) and names[: len(table)] == table:
             key = [*table, *_parts(assignment[1])]
-            if key == names[: len(key)] and len(key) > len(table):
+            shared = min(len(key), len(names))
+            if key[:shared] == names[:shared]:
                 return number
     return best
 
 
 def _parts(dotted: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.]+", dotted.strip())]
+    return [double or single or bare for double, single, bare in _PART.findall(dotted)]
 
 
 def _explain(error: ValidationError, path: Path, text: str, model: type[BaseModel]) -> str:

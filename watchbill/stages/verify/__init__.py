@@ -18,6 +18,7 @@ from watchbill.stages.verify.chains import check_chain
 from watchbill.stages.verify.decisions import check_decisions
 from watchbill.stages.verify.merges import check_merges
 from watchbill.stages.verify.records import (
+    check_ends,
     check_items,
     check_manifests,
     check_origin,
@@ -54,6 +55,7 @@ def verify(workspace: Workspace, now: datetime) -> Report:
     check_manifests(records, histories, layout, found)
     check_items(records, histories, layout, found)
     check_sessions(records, histories, layout, found)
+    check_ends(histories, layout, found)
     merges = check_merges(workspace, histories, found)
     counts = Counts(
         tickets=len(backlog.tickets),

@@ -17,8 +17,9 @@ from watchbill.documents.inbox_item import InboxItem
 from watchbill.documents.manifest import Manifest
 from watchbill.documents.session import SessionRecord
 from watchbill.errors import Damaged
+from watchbill.files.locks import is_held
 from watchbill.history import History, Recorded
-from watchbill.layout import MANIFEST_ID, TICKET_ID, Layout, item_id
+from watchbill.layout import AGENTS, MANIFEST_ID, TICKET_ID, Layout, item_id
 from watchbill.rules.next_step import Step
 from watchbill.stages.verify.report import Findings
 
@@ -120,6 +121,20 @@ def check_sessions(records: Records, histories: Mapping[str, History], layout: L
         for ticket, commit in _handed_over(record):
             if not _holds_work(histories.get(ticket), record.id, commit):
                 found.violation(path, f"the handoff of {commit[:10]} for {ticket}, which it tells of, is missing")
+
+
+def check_ends(histories: Mapping[str, History], layout: Layout, found: Findings) -> None:
+    """Every session that handed something over left a record, unless it died or still goes on."""
+    sessions = {
+        (recorded.handoff.session, recorded.handoff.sender)
+        for history in histories.values()
+        for recorded in history.documents
+        if recorded.handoff.session and recorded.handoff.sender in AGENTS
+    }
+    for session, agent in sorted(sessions):
+        path = layout.sessions / f"{Path(session).name}.md"
+        if not path.exists() and not is_held(layout.lock(agent)):
+            found.note(path, "the session handed work over and left no record: it died, or the record was removed")
 
 
 def _read(paths: Iterable[Path], load: Callable[[Path], Kind], found: Findings) -> dict[Path, Kind]:

@@ -162,8 +162,8 @@ def _signals_held() -> Iterator[None]:
         for number, handler in handlers.items():
             if callable(handler):
                 signal.signal(number, handler)
-        for number in dict.fromkeys(arrived):
-            signal.raise_signal(number)
+        for signum in dict.fromkeys(arrived):
+            signal.raise_signal(signum)
 
 
 def _read_until_end(
