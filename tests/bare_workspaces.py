@@ -1,6 +1,6 @@
-"""Small real workspaces for tests.
+"""Workspaces without a repository, for tests of what only reads and writes documents.
 
-Owns how a test makes a workspace folder: the delivered agents and playbook, minimal settings, and tickets.
+Owns how a test makes one: the delivered agents and playbook, minimal settings, and tickets.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = '[project]\nname = "sample"\nrepo = "repo"\n'
 
 
-def make_workspace(folder: Path, *tickets: Ticket, settings: str = SETTINGS) -> Workspace:
-    """A workspace at `folder` with the delivered agents and playbook, and these tickets. There is no repository."""
+def bare_workspace(folder: Path, *tickets: Ticket, settings: str = SETTINGS) -> Workspace:
+    """A workspace at `folder` with the delivered agents and playbook, and these tickets."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("agents", "playbook"):
         shutil.copytree(ROOT / name, folder / name)

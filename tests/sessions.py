@@ -109,8 +109,21 @@ def fails(status: int, body: Any = None, **headers: str) -> Failed:
 
 
 def take(agent: str, ticket: str, *replies: Reply) -> Take:
-    """One conversation."""
-    return Take(agent=agent, ticket=ticket, replies=replies)
+    """One conversation. What QA hands over gets the list of criteria that only QA has."""
+    told = tuple(_with_criteria(reply) for reply in replies) if agent == "qa" else replies
+    return Take(agent=agent, ticket=ticket, replies=told)
+
+
+def _with_criteria(reply: Reply) -> Reply:
+    if isinstance(reply, Failed):
+        return reply
+    return reply.model_copy(update={"content": tuple(_judged(block) for block in reply.content)})
+
+
+def _judged(block: Text | ToolUse) -> Text | ToolUse:
+    if isinstance(block, Text) or block.name != "submit_handoff" or not isinstance(block.input, dict):
+        return block
+    return block.model_copy(update={"input": {"criteria": [], **block.input}})
 
 
 def builds(ticket: str, path: str = "notes.txt", content: str = "good\nnew\n") -> Take:
@@ -132,7 +145,7 @@ class Log:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     bound: dict[str, Any] = field(default_factory=dict)
-    on_event: Callable[[dict[str, Any]], None] = lambda _: None
+    on_event: Callable[[dict[str, Any]], object] = lambda _: None
 
     def bind(self, **more: Any) -> Log:
         return Log(self.events, {**self.bound, **more}, self.on_event)

@@ -66,7 +66,7 @@ def _numbered(workspace: Workspace, history: History, fields: dict[str, Any], no
             "playbook": workspace.playbook_hash,
             **fields,
         }
-    )
+    ).fitting()
     unpublished = Recorded(draft, "0" * 64, workspace.layout.handoff(draft.ticket, draft.seq))
     after = replace(history, documents=(*history.documents, unpublished))
     return draft.model_copy(update={"to": step_of(workspace, after).to})

@@ -51,7 +51,11 @@ class Recorded:
 
 @dataclass(frozen=True)
 class History:
-    """One ticket and its documents in order. `damage` says what of it cannot be read or is missing."""
+    """One ticket and its documents in order.
+
+    `damage` says what of it cannot be read or is missing, as long as no human has answered under that number;
+    `missing` are the numbers that are not there at all.
+    """
 
     id: str
     ticket: Ticket | None
@@ -59,6 +63,7 @@ class History:
     documents: tuple[Recorded, ...] = ()
     damage: tuple[str, ...] = ()
     damaged_files: tuple[Damaged, ...] = ()
+    missing: tuple[int, ...] = ()
 
     @property
     def handoffs(self) -> tuple[Handoff, ...]:
@@ -136,13 +141,15 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None) -> Histor
         except Damaged as error:
             damaged.append(error)
     damaged.sort(key=lambda error: error.path.name)
+    missing = _missing(documents, damaged)
     return History(
         id=ticket,
         ticket=file.ticket if file else None,
         ticket_sha=file.sha if file else None,
         documents=tuple(documents),
-        damage=tuple(_what_is_wrong(documents, damaged)),
+        damage=tuple(_what_is_wrong(documents, damaged, missing)),
         damaged_files=tuple(damaged),
+        missing=missing,
     )
 
 
@@ -182,15 +189,28 @@ def _read_document(path: Path, ticket: str) -> Recorded:
     return Recorded(handoff, sha256(data), path)
 
 
-def _what_is_wrong(documents: list[Recorded], damaged: list[Damaged]) -> Iterable[str]:
-    """What of a history a human has not yet looked at: damage, and gaps below the newest human decision count not."""
-    decided = max((item.handoff.seq for item in documents if item.handoff.sender == "human"), default=0)
+def _what_is_wrong(documents: list[Recorded], damaged: list[Damaged], missing: Iterable[int]) -> Iterable[str]:
+    """What of a history a human has not yet looked at: each damaged or missing number needs an answer of its own."""
+    settled = _settled(documents)
     for error in damaged:
         match = DOCUMENT_NUMBER.fullmatch(error.path.name)
-        if match and int(match[1]) > decided:
+        if match and int(match[1]) not in settled:
             yield f"document {error.path.name} cannot be read: {error.why}"
+    for seq in missing:
+        yield f"document {seq:04} is missing"
+
+
+def _missing(documents: list[Recorded], damaged: list[Damaged]) -> tuple[int, ...]:
     known = {item.handoff.seq for item in documents}
     known |= {int(match[1]) for error in damaged if (match := DOCUMENT_NUMBER.fullmatch(error.path.name))}
-    for seq in range(1, max(known, default=0)):
-        if seq not in known and seq > decided:
-            yield f"document {seq:04} is missing"
+    settled = _settled(documents)
+    return tuple(seq for seq in range(1, max(known, default=0)) if seq not in known and seq not in settled)
+
+
+def _settled(documents: list[Recorded]) -> set[int]:
+    """The numbers that a later human decision answers."""
+    return {
+        handoff.answers
+        for handoff in (item.handoff for item in documents)
+        if handoff.sender == "human" and handoff.answers is not None and handoff.answers < handoff.seq
+    }

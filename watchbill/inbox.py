@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +17,13 @@ from watchbill.documents.handoff import SEVERITIES, CheckRun, Finding, Handoff
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import publish
+from watchbill.files.visible import visible
 from watchbill.history import History
 from watchbill.layout import ITEM_ID, Layout, item_id
 from watchbill.rules.next_step import Question, Step
+
+# The parts of a page together stay below what is read of a document.
+DIFF, EVIDENCE, WORDS = 40_000, 2_500, 8_000
 
 HOW_TO_ANSWER = """\
 Write one word after `decision:` above and save this file, or run one of
@@ -42,10 +47,8 @@ def open_items(layout: Layout) -> list[Waiting]:
     """Every item that waits, in the order of its name. Files that cannot be read are left out (see `unreadable`)."""
     found = []
     for path in _files(layout):
-        try:
-            found.append(Waiting(InboxItem.load(path), path))
-        except Damaged:
-            continue
+        with suppress(Damaged):
+            found.append(Waiting(_read(path), path))
     return found
 
 
@@ -54,9 +57,7 @@ def unreadable(layout: Layout) -> list[Damaged]:
     found = []
     for path in _files(layout):
         try:
-            item = InboxItem.load(path)
-            if item.id != path.stem:
-                raise Damaged(path, f"it says that it is {item.id}; the file's name counts")
+            _read(path)
         except Damaged as error:
             found.append(error)
     return found
@@ -93,7 +94,8 @@ def ask_about_damage(layout: Layout, ticket: str, seq: int, path: Path, why: str
     else:
         proposal = "Mend the file, put it back into tickets/, and dismiss this item."
         mend = f"The file lies at `{name}`, unchanged."
-    body = f"# {what.capitalize()} cannot be read\n\n{why}\n\n{mend}\n\n## How to answer\n\n{_how(item)}"
+    head = f"# {what.capitalize()} cannot be read\n\n{fenced(why, limit=WORDS)}\n\n{mend}"
+    body = f"{head}\n\n## How to answer\n\n{_how(item)}"
     page = InboxItem(
         id=item,
         ticket=ticket,
@@ -107,17 +109,41 @@ def ask_about_damage(layout: Layout, ticket: str, seq: int, path: Path, why: str
     return item if _publish_once(layout.inbox_item(item), page) else None
 
 
-def fenced(text: str, kind: str = "") -> str:
-    """A code block that its content cannot end."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{kind}\n{text.rstrip()}\n{fence}"
+def fenced(text: str, kind: str = "", limit: int = 40_000) -> str:
+    """A code block that its content cannot end, of at most `limit` characters."""
+    shown = visible(_cut(text.rstrip(), limit))
+    fence = "`" * max(3, _longest_run(shown) + 1)
+    return f"{fence}{kind}\n{shown}\n{fence}"
+
+
+def code(text: str) -> str:
+    """A code span on one line that its content cannot end."""
+    shown = one_line(text) or " "
+    ticks = "`" * (_longest_run(shown) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{ticks}{pad}{shown}{pad}{ticks}"
 
 
 def one_line(text: str, limit: int = 300) -> str:
     """Text that stays on its line."""
-    flat = " ".join(text.split())
+    flat = visible(" ".join(text.split()))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}\n[… {len(text) - limit:,} characters left out …]"
+
+
+def _read(path: Path) -> InboxItem:
+    """The item at `path`. Raises `Damaged`, also when it contradicts the file's name."""
+    item = InboxItem.load(path)
+    if path.stem != item.id or path.stem != item_id(item.ticket, item.answers):
+        raise Damaged(path, f"it says that it is {item.id} about {item.ticket}; the file's name counts")
+    return item
 
 
 def _files(layout: Layout) -> Iterable[Path]:
@@ -154,7 +180,7 @@ def _page(history: History, question: Question, now: datetime, diff: str) -> Inb
         parts += _about(subject)
     parts += ["## What the agents tried", _timeline(history.handoffs)]
     if diff.strip():
-        parts += ["## The change", fenced(diff, "diff")]
+        parts += ["## The change", fenced(diff, "diff", DIFF)]
     return InboxItem(
         id=item,
         ticket=history.id,
@@ -185,11 +211,11 @@ def _about(subject: Handoff) -> list[str]:
         if len(subject.findings) > len(shown):
             parts.append(f"… and {len(subject.findings) - len(shown)} more or lesser, in document {subject.seq:04}.")
     if subject.requests:
-        parts += ["## What the agent asks (its own words)", fenced("\n".join(subject.requests))]
+        parts += ["## What the agent asks (its own words)", fenced("\n".join(subject.requests), limit=WORDS)]
     if subject.verified:
         parts += ["## What the engine verified", _verified(subject)]
     if subject.claimed and subject.claimed.summary:
-        parts += ["## What the agent claims (its own words)", fenced(subject.claimed.summary)]
+        parts += ["## What the agent claims (its own words)", fenced(subject.claimed.summary, limit=WORDS)]
     return parts
 
 
@@ -197,15 +223,15 @@ def _finding(finding: Finding) -> str:
     where = f"{finding.path}:{finding.line}" if finding.line else finding.path
     head = f"### {finding.severity}: {one_line(finding.title)}"
     facts = [
-        f"- reported by: {finding.source} ({finding.confidence:.0%} sure), rule {one_line(finding.rule)}",
-        f"- where: `{one_line(where)}`" if where else "",
+        f"- reported by: {finding.source} ({finding.confidence:.0%} sure), rule {code(finding.rule)}",
+        f"- where: {code(where)}" if where else "",
         "- it breaks the build" if finding.breaks_build else "",
     ]
     parts = [head, "\n".join(fact for fact in facts if fact)]
     if finding.evidence:
-        parts.append(fenced(finding.evidence[:4_000]))
+        parts.append(fenced(finding.evidence, limit=EVIDENCE))
     if finding.rationale:
-        parts.append(fenced(finding.rationale[:4_000]))
+        parts.append(fenced(finding.rationale, limit=EVIDENCE))
     return "\n\n".join(parts)
 
 
@@ -218,11 +244,11 @@ def _verified(subject: Handoff) -> str:
         lines.append(f"- checks on the base: {describe_checks(verified.base_checks)}")
     if verified.checks:
         lines.append(f"- checks with the change: {describe_checks(verified.checks)}")
-    lines += [f"- broken: `{one_line(name)}`" for name in verified.regressions[:20]]
-    lines += [f"- gone: `{one_line(name)}`" for name in verified.disappeared[:20]]
+    lines += [f"- broken: {code(name)}" for name in verified.regressions[:20]]
+    lines += [f"- gone: {code(name)}" for name in verified.disappeared[:20]]
     if verified.scanners:
         lines.append(f"- scanners that ran: {', '.join(verified.scanners)}")
-    lines += [f"- a scanner failed: {one_line(text)}" for text in verified.scanners_failed]
+    lines += [f"- a scanner failed: {code(text)}" for text in verified.scanners_failed]
     if verified.sandbox == "none":
         lines.append("- commands ran WITHOUT a sandbox, as the owner's settings say")
     return "\n".join(lines) or "- nothing"

@@ -19,6 +19,7 @@ from watchbill.stages import merge as merging
 from watchbill.stages import plan as planning
 from watchbill.stages import run as running
 from watchbill.tools.git import Repository
+from watchbill.tools.model import ModelTrouble
 from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
 
@@ -95,7 +96,12 @@ def _sessions(
             for manifest in planned
         }
     for agent, future in futures.items():
-        session = future.result()
+        try:
+            session = future.result()
+        except running.NoKey as error:
+            # The others can still do the machine's part, and what is ready can still be merged.
+            night.troubles[agent] = ModelTrouble("key", error.reason)
+            continue
         if session is None:
             continue
         night.sessions.append(session)

@@ -70,8 +70,12 @@ def _set_damage_aside(workspace: Workspace, now: datetime) -> Iterable[str]:
     for ticket in histories_on_disk(layout):
         if not TICKET_ID.fullmatch(ticket):
             continue
-        for error in read_history(layout, ticket, None).damaged_files:
+        history = read_history(layout, ticket, None)
+        for error in history.damaged_files:
             yield from _keep_damaged_handoff(workspace, ticket, error, now)
+        for seq in history.missing:
+            if ask_about_damage(layout, ticket, seq, layout.handoff(ticket, seq), "There is no such file.", now):
+                yield f"document {seq:04} of {ticket} is missing; a human is asked"
 
 
 def _keep_damaged_handoff(workspace: Workspace, ticket: str, error: Damaged, now: datetime) -> Iterable[str]:
@@ -80,13 +84,23 @@ def _keep_damaged_handoff(workspace: Workspace, ticket: str, error: Damaged, now
     match = DOCUMENT_NUMBER.fullmatch(error.path.name)
     if match is None:
         return
+    kept = error.path
     if error.path.suffix == ".md":
         kept = layout.damaged_handoff(error.path)
-        move(error.path, kept)
-        reason = f"{error.path.name}: {error.why}\n".encode()
-        publish(kept.with_name(f"{kept.name}.reason.txt"), reason)
+        _set_document_aside(workspace, error, kept, now)
         yield f"set document {error.path.name} of {ticket} aside: {error.why}"
-        ask_about_damage(layout, ticket, int(match[1]), kept, error.why, now)
+    # Asked here also when a run died between setting it aside and asking.
+    ask_about_damage(layout, ticket, int(match[1]), kept, error.why, now)
+
+
+def _set_document_aside(workspace: Workspace, error: Damaged, kept: Path, now: datetime) -> None:
+    layout = workspace.layout
+    try:
+        publish(kept.with_name(f"{kept.name}.reason.txt"), f"{error.path.name}: {error.why}\n".encode())
+        move(error.path, kept)
+    except Stale:
+        # One of that number lies there already: this is a mend that went wrong.
+        set_aside(error.path, error.why, layout.quarantine, layout.root, now)
 
 
 def _publish_missing_questions(workspace: Workspace, now: datetime) -> Iterable[str]:
@@ -100,7 +114,7 @@ def _publish_missing_questions(workspace: Workspace, now: datetime) -> Iterable[
 
 
 def _file_answered_items(workspace: Workspace) -> Iterable[str]:
-    """An item whose answer is published, but which still lies in the inbox."""
+    """An item whose answer is published, or whose ticket a human has ended, but which still lies in the inbox."""
     backlog = workspace.backlog()
     for waiting in open_items(workspace.layout):
         match = ITEM_ID.fullmatch(waiting.item.id)
@@ -108,7 +122,9 @@ def _file_answered_items(workspace: Workspace) -> Iterable[str]:
             continue
         history = workspace.history(waiting.item.ticket, backlog)
         answered = any(
-            handoff.sender == "human" and handoff.answers == waiting.item.answers for handoff in history.handoffs
+            handoff.sender == "human"
+            and (handoff.answers == waiting.item.answers or handoff.decision in ("reject", "close"))
+            for handoff in history.handoffs
         )
         if answered:
             try:

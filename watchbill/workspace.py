@@ -1,6 +1,7 @@
 """An opened workspace: its folders, its settings, its routing, its agents.
 
-Owns the reading of everything that a human configures, once, at the start of a verb. Never writes.
+Owns the reading of everything that a human configures, once, when a verb first asks for it. Never writes. What reads a
+file is imported with it, so that a quick verb loads only the documents that it shows.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from watchbill.documents.agent import AgentFile
-from watchbill.documents.routing import Routing
-from watchbill.documents.settings import Settings
 from watchbill.errors import Misconfigured
-from watchbill.files import settings_file
-from watchbill.files.publish import sha256
-from watchbill.history import Backlog, History, read_backlog, read_history
 from watchbill.layout import SETTINGS_FILE, Layout
+
+if TYPE_CHECKING:
+    from watchbill.documents.agent import AgentFile
+    from watchbill.documents.routing import Routing
+    from watchbill.documents.settings import Settings
+    from watchbill.history import Backlog, History
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,17 @@ class Workspace:
 
     @cached_property
     def settings(self) -> Settings:
-        return settings_file.load(self.layout.settings, Settings)
+        from watchbill.documents.settings import Settings
+        from watchbill.files.settings_file import load
+
+        return load(self.layout.settings, Settings)
 
     @cached_property
     def routing(self) -> Routing:
-        return settings_file.load(self.layout.routing, Routing)
+        from watchbill.documents.routing import Routing
+        from watchbill.files.settings_file import load
+
+        return load(self.layout.routing, Routing)
 
     @cached_property
     def playbook(self) -> str:
@@ -45,6 +53,8 @@ class Workspace:
     @property
     def playbook_hash(self) -> str:
         """Stamped on every handoff: which playbook its agent had read."""
+        from watchbill.files.publish import sha256
+
         return sha256(_bytes(self.layout.playbook_text))
 
     @property
@@ -54,10 +64,14 @@ class Workspace:
 
     def agent(self, name: str) -> AgentFile:
         """The agent's file."""
+        from watchbill.documents.agent import AgentFile
+
         return AgentFile.load(self.layout.agent_file(name))
 
     def agent_version(self, name: str, model: str | None = None) -> str:
         """The hash of the agent's file, the playbook and the model."""
+        from watchbill.files.publish import sha256
+
         parts = (
             _bytes(self.layout.agent_file(name)),
             _bytes(self.layout.playbook_text),
@@ -67,10 +81,14 @@ class Workspace:
 
     def backlog(self) -> Backlog:
         """All tickets as they stand now."""
+        from watchbill.history import read_backlog
+
         return read_backlog(self.layout)
 
     def history(self, ticket: str, backlog: Backlog | None = None) -> History:
         """One ticket's history as it stands now."""
+        from watchbill.history import read_history
+
         return read_history(self.layout, ticket, (backlog or self.backlog()).get(ticket))
 
 

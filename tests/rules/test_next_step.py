@@ -77,7 +77,7 @@ def test_a_high_or_critical_finding_goes_to_a_human_whatever_the_verdict(
 
 
 def test_what_breaks_the_build_goes_to_a_human_whatever_its_severity() -> None:
-    for finding in (a_finding("low", breaks_build=True), a_finding("low", rule="setup-failed")):
+    for finding in (a_finding("low", breaks_build=True), a_finding("low", rule="setup-failed", source="checks")):
         assert Story().build().qa("fail", finding).step.to == ("human",)
 
 
@@ -103,7 +103,7 @@ def test_the_worst_finding_is_the_one_that_a_human_reads_first() -> None:
 @pytest.mark.parametrize("rule", ["no-checks", "checks-unavailable"])
 def test_missing_checks_are_a_humans_to_accept(rule: str) -> None:
     routing = Routing.model_validate({"rules": {rule: "human"}})
-    story = Story(routing=routing).build().security().qa("fail", a_finding("medium", rule=rule))
+    story = Story(routing=routing).build().security().qa("fail", a_finding("medium", rule=rule, source="checks"))
     assert story.step.questions[0].kind == "accept"
     assert story.human("approve").step.to == ("merge",)
 
@@ -608,3 +608,10 @@ def test_the_same_history_gives_the_same_step_and_a_question_is_always_about_a_d
     assert story.step == story.step
     seqs = {handoff.seq for handoff in story.history.handoffs}
     assert {number for question in story.step.questions for number in (question.seq, question.subject)} <= seqs
+
+
+def test_a_rule_that_a_model_names_routes_nothing() -> None:
+    story = Story().build().security().qa("pass", a_finding("info", rule="no-checks", source="qa"))
+    assert story.step.to == ("merge",)
+    high = a_finding("high", rule="checks-unavailable", source="qa")
+    assert Story().build().security().qa("fail", high).step.questions[0].kind == "fix"

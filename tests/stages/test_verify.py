@@ -696,6 +696,20 @@ def test_a_changed_entry_of_a_manifest_is_found(team: Team, change: dict[str, An
     assert why in "\n".join(violations(team))
 
 
+def test_a_ticket_both_worked_on_and_skipped_is_found(team: Team) -> None:
+    change_json(team.workspace.layout.manifest("build-0001"), skipped=[{"ticket": "T-0001", "reason": "no"}])
+    assert violations(team) == ["manifests/build-0001.json: T-0001 is both worked on and skipped in it"]
+
+
+def test_a_record_that_the_disk_does_not_give_is_found(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> SessionRecord:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    # A file that nobody may read is read by root all the same, so the disk's answer is made here.
+    monkeypatch.setattr(SessionRecord, "load", denied)
+    assert "sessions/qa-0001-1.md: it cannot be read: Permission denied" in violations(team)
+
+
 def test_a_deleted_manifest_is_found(team: Team) -> None:
     team.workspace.layout.manifest("qa-0001").unlink()
     found = "\n".join(violations(team))
@@ -750,6 +764,13 @@ def test_an_answered_item_that_a_run_could_not_file_is_a_note(team: Team) -> Non
     report = look(team)
     assert report.violations == ()
     assert len(report.notes) == 2
+
+
+def test_a_filed_item_that_says_something_else_than_was_decided_is_a_note(team: Team) -> None:
+    edit(team.workspace.layout.decided_item("T-0002-0003"), "^decision: .*$", "decision: dismiss")
+    report = look(team)
+    assert report.violations == ()
+    assert [note for note in report.notes if "it says dismiss, but approve was decided, in document 0004" in note]
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ app.add_typer(schedule, name="schedule")
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Note = Annotated[str, typer.Option("--note", "-m", help="Why, in a sentence. The next agent reads it.")]
 By = Annotated[Optional[str], typer.Option("--by", help="Who decides (your user name if left out).")]  # noqa: UP045
-Item = Annotated[str, typer.Argument(help="The item, for example T-0012-0004.")]
-Id = Annotated[str, typer.Argument(help="The ticket, for example T-0012.")]
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item, for example T-0012-0004.")]
+Id = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket, for example T-0012.")]
 
 
 class Agent(StrEnum):
@@ -107,7 +107,7 @@ def init(
 
 @tickets.command("new")
 def ticket_new(
-    title: Annotated[str, typer.Argument(help="One line: what is wanted.")],
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="One line: what is wanted.")],
     kind: Annotated[Kind, typer.Option("--type", help="What kind of work it is.")] = Kind.feature,
     priority: Annotated[Priority, typer.Option(help="How urgent it is.")] = Priority.medium,
     description: Annotated[str, typer.Option("--description", "-d", help="What and why.")] = "",
@@ -125,7 +125,7 @@ def ticket_new(
     from watchbill.cli import show
     from watchbill.stages import tickets as stage
 
-    opened = begin.workspace()
+    opened = begin.settled(begin.workspace())
     ticket = stage.new(
         opened,
         title,
@@ -188,7 +188,7 @@ def plan(
 
 @app.command()
 def run(
-    who: Annotated[Who, typer.Argument(help="An agent, or all of them, round after round.")],
+    who: Annotated[Who, typer.Argument(metavar="AGENT", help="build, qa, security, or all: round after round.")],
     manifest: Annotated[Optional[str], typer.Option(help="A manifest (the newest unused if left out).")] = None,  # noqa: UP045
     jobs: Annotated[int, typer.Option(min=1, max=16, help="How many tickets at once.")] = 1,
     record: Annotated[Optional[Path], typer.Option(help="Write the model's replies to a script.")] = None,  # noqa: UP045
@@ -329,7 +329,7 @@ def resume() -> None:
 
 @app.command()
 def demo(
-    directory: Annotated[Optional[Path], typer.Argument(metavar="[DIR]", help="Where to make it.")] = None,  # noqa: UP045
+    directory: Annotated[Optional[Path], typer.Argument(metavar="DIR", help="Where to make it.")] = None,  # noqa: UP045
     replay: Annotated[Optional[Path], typer.Option(help="Play this script instead of the demo's own.")] = None,  # noqa: UP045
 ) -> None:
     """See the whole team at work on a sample project: no key, no network, a scripted model."""

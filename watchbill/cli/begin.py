@@ -7,7 +7,6 @@ Owns the common beginning and the logger of a command. Heavy parts are imported 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -85,8 +84,10 @@ def now() -> datetime:
 
 
 def note(text: str) -> None:
-    """A line for the person, beside the output."""
-    print(text, file=sys.stderr)
+    """A line for the person, beside the output, without anything that a terminal would obey."""
+    from watchbill.cli.progress import tell_line
+
+    tell_line(text)
 
 
 def who() -> str:

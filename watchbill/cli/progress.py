@@ -1,23 +1,35 @@
 """What a person sees while a session runs.
 
-Owns the one-line form of log events: with colour on a terminal, plain elsewhere.
+Owns the one-line form of log events: with colour on a terminal, plain elsewhere. A run never depends on anybody
+watching.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
 Tell = Callable[[Any], None]
-_QUIET = {"level", "timestamp", "session"}
 
 
 def teller() -> Tell:
     """A function that shows one event on standard error."""
     if sys.stderr.isatty():
         return _on_terminal()
-    return lambda event: print(plain_line(event), file=sys.stderr, flush=True)
+    return lambda event: tell_line(plain_line(event))
+
+
+def tell_line(text: str) -> None:
+    """One line on standard error, without anything that a terminal would obey."""
+    # Whoever watched may have gone away (`2>&1 | head`); the night goes on.
+    with contextlib.suppress(BrokenPipeError):
+        print(_harmless(text), file=sys.stderr, flush=True)
+
+
+def _harmless(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def plain_line(event: Any) -> str:
@@ -59,7 +71,7 @@ def _on_terminal() -> Tell:
         line.append(f"{ticket:<8}", style="bold")
         line.append(f"{turn:<8}", style="dim")
         quiet = event.get("event") in ("tool", "turn")
-        line.append(_text(event), style="dim" if quiet else "")
+        line.append(_harmless(_text(event)), style="dim" if quiet else "")
         console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
 
     return tell

@@ -25,7 +25,9 @@ def run(who: str, manifest: str | None, jobs: int, record: Path | None, json: bo
     opened = begin.workspace()
     _refuse_when_paused(opened)
     if who == "all" and manifest is not None:
-        raise Misconfigured("--manifest goes with one agent, not with all")
+        raise Misconfigured(
+            "--manifest goes with one agent, not with all", "Name the agent: watchbill run build|qa|security"
+        )
     started = begin.now()
     builder = _recorder(opened, record)
     try:

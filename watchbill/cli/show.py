@@ -156,7 +156,9 @@ def inbox_item(layout: Layout, item: str, json: bool) -> None:
 
 
 def history(found: History, json: bool) -> None:
-    if not found.documents and found.ticket is None:
+    from watchbill.layout import TICKET_ID
+
+    if not TICKET_ID.fullmatch(found.id) or not (found.documents or found.ticket or found.damage):
         raise Refused(f"there is no ticket {plain(found.id)}", "See them with: watchbill ticket list")
     if json:
         documents = [
@@ -213,9 +215,14 @@ def _counts(found: Status) -> str:
     if not counts:
         return "no tickets yet"
     order = ("human", "build", "qa and security", "qa", "security", "merge", "stuck", "merged", "closed", "rejected")
-    named = [f"{counts[state]} {STATES.get(state, state)}" for state in order if counts.get(state)]
+    named = [_counted(state, counts[state]) for state in order if counts.get(state)]
     named += [f"{number} {state}" for state, number in counts.items() if state not in order]
     return ", ".join(named)
+
+
+def _counted(state: str, number: int) -> str:
+    words = STATES.get(state, state)
+    return f"{number} {words if number == 1 else words.replace('waits', 'wait')}"
 
 
 def brief(found: Brief, json: bool, scripted: bool = False) -> None:

@@ -6,7 +6,7 @@ stands under `claimed`; what the engine saw with its own eyes stands under `veri
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,7 @@ Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
 TEXT = 40_000
+Part = TypeVar("Part", bound=Strict)
 
 
 class Finding(Strict):
@@ -55,7 +56,7 @@ class Criterion(Strict):
     """What QA says of one acceptance criterion."""
 
     criterion: str = Field(max_length=2_000)
-    met: bool
+    met: bool = Field(strict=True)
     evidence: str = Field("", max_length=TEXT)
 
 
@@ -94,7 +95,7 @@ class Handoff(Document):
     seq: int = Field(ge=1, le=999_999)
     created: Moment
     sender: Actor = Field(alias="from")
-    to: tuple[Target, ...]
+    to: tuple[Target, ...] = Field(min_length=1)
     outcome: Outcome
     parent: Sha256
     reason: str = Field("", max_length=TEXT)
@@ -147,3 +148,58 @@ class Handoff(Document):
         """The highest severity among the findings."""
         found = {finding.severity for finding in self.findings}
         return next((severity for severity in SEVERITIES if severity in found), None)
+
+    def fitting(self) -> Handoff:
+        """This document; or, where it would be too large to be read again, one with its texts and lists cut.
+
+        Every finding is kept, and everything that decides.
+        """
+        if len(self.render()) <= self.limit:
+            return self
+        shorter = self
+        for longest in (8_000, 1_000, 200, 30):
+            shorter = self._with_texts_of(longest)
+            if len(shorter.render()) <= self.limit:
+                break
+        return shorter
+
+    def _with_texts_of(self, longest: int) -> Handoff:
+        changes = {
+            "reason": _cut(self.reason, longest),
+            "requests": _cut_all(self.requests, longest),
+            "body": _cut(self.body, longest),
+            "findings": tuple(_shortened(finding, longest) for finding in self.findings),
+            "claimed": self.claimed and _shortened(self.claimed, longest),
+            "verified": self.verified and _shortened(self.verified, longest),
+        }
+        return self.model_copy(update=changes)
+
+
+KEPT_OF_A_LIST = 100
+
+
+def _shortened(part: Part, longest: int) -> Part:
+    """A part of a handoff with every text and every list of texts in it cut."""
+    changes: dict[str, object] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if name in ("fingerprint", "source", "commit"):
+            continue
+        if isinstance(value, str):
+            changes[name] = _cut(value, longest)
+        elif isinstance(value, Strict):
+            changes[name] = _shortened(value, longest)
+        elif isinstance(value, tuple):
+            changes[name] = _cut_all(value, longest)
+    return part.model_copy(update=changes)
+
+
+def _cut_all(values: tuple[object, ...], longest: int) -> tuple[object, ...]:
+    kept = values[:KEPT_OF_A_LIST]
+    return tuple(
+        _shortened(value, longest) if isinstance(value, Strict) else _cut(str(value), longest) for value in kept
+    )
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} [… {len(text) - longest} left out]"

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from watchbill.documents.types import GitId, ManifestId, TicketId
 from watchbill.errors import Damaged
 from watchbill.files.document import Moment, Strict, explain, read_bytes
+from watchbill.layout import MANIFEST_ID
 
 MAX_BYTES = 64 * 1_048_576
 Agent = Literal["build", "qa", "security"]
@@ -54,14 +55,17 @@ class Manifest(Strict):
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
-        """Read the manifest at `path`. Raises `Damaged`."""
+        """Read the manifest at `path`. Raises `Damaged`, also when a file named as a manifest holds another one."""
         data = read_bytes(path, MAX_BYTES)
         try:
-            return cls.model_validate(json.loads(data))
+            manifest = cls.model_validate(json.loads(data), by_alias=True, by_name=False)
         except ValidationError as error:
             raise Damaged(path, explain(error)) from error
         except (ValueError, RecursionError) as error:
             raise Damaged(path, f"it is not JSON ({error})") from error
+        if MANIFEST_ID.fullmatch(path.stem) and manifest.id != path.stem:
+            raise Damaged(path, f"it says that it is {manifest.id}")
+        return manifest
 
     def render(self) -> bytes:
         """The bytes to publish."""

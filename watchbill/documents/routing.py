@@ -11,6 +11,7 @@ from pydantic import Field
 
 from watchbill.files.document import Strict
 
+MODELS = ("build", "qa", "security")
 Destination = Literal["human", "build", "note"]
 
 
@@ -73,9 +74,10 @@ class Routing(Strict):
 
     def destination(self, severity: str, source: str, rule: str, breaks_build: bool) -> Destination:
         """Where one finding goes: what breaks the build first, then the rule's own, the source's, the severity's."""
-        if breaks_build or rule in self.breaks_build.rules:
+        is_named_by_the_engine = source not in MODELS  # a rule that a model names is only its words
+        if breaks_build or (is_named_by_the_engine and rule in self.breaks_build.rules):
             return self.breaks_build.to
-        if rule in self.rules:
+        if is_named_by_the_engine and rule in self.rules:
             return self.rules[rule]
         by_source: Destination | None = getattr(self.source.get(source, Exceptions()), severity, None)
         by_severity: Destination = getattr(self.severity, severity, "human")

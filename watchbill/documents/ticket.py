@@ -77,19 +77,20 @@ class Ticket(Document):
     @field_validator("type", mode="before")
     @classmethod
     def _kind_in_lower_case(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
+        return _in_lower_case(value, "feature")
 
     @field_validator("priority", mode="before")
     @classmethod
     def _priority_in_lower_case(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
+        return _in_lower_case(value, "medium")
 
     @field_validator("status", mode="before")
     @classmethod
     def _known_status(cls, value: Any) -> Any:
-        if not isinstance(value, str) or value.strip().lower() not in _STATUSES:
+        status = _in_lower_case(value, "open")
+        if not isinstance(status, str) or status not in _STATUSES:
             raise ValueError(f"{value!r} is not a status; write open or closed")
-        return _STATUSES[value.strip().lower()]
+        return _STATUSES[status]
 
     @field_validator("dependencies", "labels", mode="before")
     @classmethod
@@ -107,11 +108,37 @@ class Ticket(Document):
             return value[:10]
         return value
 
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The published schema: what is read, which is more than what the engine writes."""
+        schema = super().json_schema()
+        word = {"type": ["string", "null"]}
+        texts = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}, {"type": "null"}]}
+        as_read: dict[str, dict[str, Any]] = {
+            "status": word,
+            "type": word,
+            "priority": word,
+            "dependencies": texts,
+            "labels": texts,
+        }
+        as_read["created_date"] = word
+        for key, shape in as_read.items():
+            schema["properties"][key] = {"default": schema["properties"][key].get("default"), **shape}
+        schema["properties"]["status"]["description"] = f"one of: {', '.join(_STATUSES)}; in any case"
+        return schema
+
     @property
     def criteria(self) -> tuple[str, ...]:
         """The acceptance criteria, one sentence each, in order."""
         matches = (_CRITERION.match(line) for line in self.body.splitlines())
         return tuple(match[2].strip() for match in matches if match)
+
+
+def _in_lower_case(value: Any, when_empty: str) -> Any:
+    """A word as it is compared; a key without a value means its default."""
+    if value is None:
+        return when_empty
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def plain_id(value: str) -> str:

@@ -66,7 +66,7 @@ class TicketBudget:
 
     def until_wrap_up(self) -> int:
         """How many turns come before the one whose tools are refused."""
-        return min(self.caps.soft - self.spent, self.whole.caps.soft - self.whole.spent) - 1
+        return min(self.caps.wraps_up_at - self.spent, self.whole.caps.wraps_up_at - self.whole.spent) - 1
 
     def reserve(self, is_retry: bool) -> None:
         """Journal the request that is about to be sent. Raises `CapReached` when there may be none."""
@@ -75,9 +75,9 @@ class TicketBudget:
         event = "retry" if is_retry else "turn"
         self.whole.spent += 1
         self.whole.by_ticket[self.ticket] += 1
+        line = {"event": event, "ticket": self.ticket, "session": self.whole.session, "at": stamp(datetime.now(UTC))}
+        journal.append(self.whole.journal_path, line)
         if is_retry:
             self.whole.retries += 1
         else:
             self.turns += 1
-        line = {"event": event, "ticket": self.ticket, "session": self.whole.session, "at": stamp(datetime.now(UTC))}
-        journal.append(self.whole.journal_path, line)

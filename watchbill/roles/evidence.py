@@ -7,6 +7,7 @@ Owns running them and keeping the base's result, which every ticket of a night s
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,9 @@ class Examiner:
                 old[path] = before
         found = scan(new, old)
         failed = tuple(f"{name}: {why}" for name, why in sorted(found.failed.items()))
-        findings = tuple(_finding(alert) for alert in found.alerts)
+        links = self.repo.links(candidate, stat.files)
+        astray = (_link_finding(path, target) for path, target in sorted(links.items()) if leads_out(path, target))
+        findings = (*(_finding(alert) for alert in found.alerts), *astray)
         return ScanEvidence(found.alerts, findings, tuple(found.ran), failed)
 
     def _base_checks(self, ticket: str, base: str) -> Checks:
@@ -170,6 +173,28 @@ def _document(checks: Checks, commit: str) -> CheckRun:
         failed=checks.failed[:500],
         skipped=len(checks.skipped),
         why=checks.why[:4_000],
+    )
+
+
+def leads_out(path: str, target: str) -> bool:
+    """Whether a symbolic link at `path` points out of the repository, or at its `.git`."""
+    if target.startswith("/"):
+        return True
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return place == ".." or place.startswith("../") or place.split("/")[0].lower() == ".git"
+
+
+def _link_finding(path: str, target: str) -> Finding:
+    return Finding(
+        fingerprint=sha256(f"links\0{path}\0{target}".encode())[:16],
+        severity="high",
+        confidence=1.0,
+        rule="link-outside",
+        title=f"A symbolic link leads out of the repository: {path}"[:300],
+        path=path[:1_000],
+        evidence=f"{path} -> {target}"[:4_000],
+        rationale="Whoever follows it reads or writes a file that is not the project's.",
+        source="links",
     )
 
 

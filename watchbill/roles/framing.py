@@ -20,7 +20,8 @@ class Frames:
 
     def frame(self, label: str, text: str, limit: int = 60_000) -> str:
         """`text` as data, saying whose words it is."""
-        inner = bounded(text, limit).replace(self.mark, "")
+        # Replaced by what cannot be a part of a mark: taking it out could put another one together.
+        inner = bounded(text, limit).replace(self.mark, "(mark)")
         return f"<data {self.mark} from={label!r}>\n{inner.rstrip()}\n</data {self.mark}>"
 
     def preface(self) -> str:
@@ -32,12 +33,12 @@ class Frames:
 
 
 def bounded(text: str, limit: int) -> str:
-    """Text of at most `limit` characters, cut in the middle with a notice."""
+    """At most `limit` characters of a text, cut in the middle with a notice."""
     if len(text) <= limit:
         return text
     head = limit * 2 // 3
     tail = limit - head
-    return text[:head] + CUT.format(left=len(text) - limit) + text[-tail:]
+    return text[:head] + CUT.format(left=len(text) - limit) + text[len(text) - tail :]
 
 
 def plain(text: str) -> str:

@@ -15,6 +15,7 @@ from watchbill.roles.framing import Frames
 from watchbill.roles.review import ALLOWED, SHOWN_DIFF, candidate_for, facts, verdict
 from watchbill.roles.submission import Submission
 from watchbill.roles.turns import Ending
+from watchbill.rules.next_step import NOT_THE_BUILDERS
 from watchbill.tools.model import ToolRefused
 
 
@@ -41,10 +42,10 @@ class Qa:
 
 
 def refuse_a_pass_over_broken_checks(submission: Submission, checks: CheckEvidence) -> None:
-    """A pass is refused while checks regress; the model hears which."""
+    """A pass is refused while checks regress; the model hears which. That they say nothing is a human's to judge."""
     if submission.outcome != "pass":
         return
-    broken = [finding for finding in checks.comparison.findings if finding.rule != "no-checks"]
+    broken = [finding for finding in checks.comparison.findings if finding.rule not in NOT_THE_BUILDERS]
     if broken:
         names = "; ".join(finding.title for finding in broken[:10])
         raise ToolRefused(f"It cannot pass: {names}. Submit outcome fail and say what you know about it.")

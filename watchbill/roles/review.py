@@ -55,7 +55,9 @@ def verdict(
         outcome = submission.outcome
     else:
         outcome = "pass" if unreached else "deferred"
-    return {**known, "outcome": outcome, "findings": findings, "degraded": unreached}
+    fields = {**known, "outcome": outcome, "findings": findings, "degraded": unreached}
+    held_up = next((finding for finding in engine if holds_up(routing, finding)), None)
+    return {**fields, "reason": f"{held_up.source}: {held_up.title}"} if held_up else fields
 
 
 def holds_up(routing: Routing, finding: Finding) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ SOON = "\n\n[One more turn before only submit_handoff works. Bring the work to a
 
 @dataclass
 class Bench:
-    """What the tools of one conversation share. `until_wrap_up` counts the turns that come before the soft cap's."""
+    """What the tools of one conversation share. `until_wrap_up` counts the turns that come before the soft cap's;
+    `written` are the paths that the file tools wrote, as the model gave them."""
 
     pace: Callable[[], Pace]
     until_wrap_up: Callable[[], int]
     note: Callable[[str, str], None] = lambda _tool, _what: None
+    written: set[str] = field(default_factory=set)
 
 
 def bench_tools(
@@ -85,7 +87,7 @@ def _read_bash(given: Any, longest: float) -> tuple[str, float]:
     if "\0" in command:
         raise ToolRefused("bash: a command cannot hold a NUL character.")
     wanted = given.get("timeout_ms")
-    seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted > 0 else BASH_SECONDS
+    seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted is not True and wanted > 0 else BASH_SECONDS
     return command, min(seconds, longest, LONGEST_BASH_SECONDS)
 
 
@@ -95,7 +97,12 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
             bench.note(tool.name, "refused: the soft cap is reached")
             raise ToolRefused(WRAP_UP)
         bench.note(tool.name, describe(given))
-        result = await tool.call(given)
+        try:
+            result = await tool.call(given)
+        except ToolRefused as refusal:
+            raise ToolRefused(str(refusal) + _notice(bench.until_wrap_up())) from refusal
+        if tool.name in ("write", "edit") and isinstance(given, dict):
+            bench.written.add(str(given.get("file_path")))
         return result + _notice(bench.until_wrap_up()) if isinstance(result, str) else result
 
     return replace(tool, call=call)

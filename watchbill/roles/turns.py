@@ -14,6 +14,8 @@ from watchbill.roles.submission import Submission
 from watchbill.tools.model import ModelTrouble, Reply, Usage
 from watchbill.tools.model.conversation import Conversation
 
+# After so many handoffs that the engine knows to be untrue the model is not asked again.
+PATIENCE = 3
 _ENDS = {
     "end_turn": "the model ended its answer without a handoff",
     "stop_sequence": "the model ended its answer without a handoff",
@@ -25,7 +27,8 @@ _ENDS = {
 
 @dataclass
 class Ending:
-    """How a conversation ended: with a `submission`, or without one for a `reason`."""
+    """How a conversation ended: with a `submission`, or without one for a `reason`. `replies` counts what the model
+    answered."""
 
     submission: Submission | None = None
     reason: str = ""
@@ -34,6 +37,8 @@ class Ending:
     model: str | None = None
     last_words: str = ""
     stopped: bool = False
+    replies: int = 0
+    written: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -41,6 +46,7 @@ class Desk:
     """Where the submission lands when the model hands over."""
 
     submission: Submission | None = None
+    refused: list[str] = field(default_factory=list)
 
 
 async def converse(
@@ -70,6 +76,7 @@ async def converse(
         except ModelTrouble as trouble:
             ending.reason, ending.trouble = trouble.reason, trouble
             return ending
+        ending.replies += 1
         ending.usage += reply.usage
         ending.model = reply.model
         ending.last_words = reply.text or ending.last_words
@@ -84,6 +91,9 @@ async def converse(
         await conversation.run_tools()
         if desk.submission is not None:
             ending.submission = desk.submission
+            return ending
+        if len(desk.refused) >= PATIENCE:
+            ending.reason = f"{PATIENCE} handoffs were refused; the last one: {desk.refused[-1]}"
             return ending
 
 

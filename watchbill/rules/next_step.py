@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from watchbill.documents.handoff import SEVERITIES, Finding, Handoff, Target
-from watchbill.documents.routing import Routing
+from watchbill.documents.routing import MODELS, Routing
 from watchbill.history import History
 
 Kind = Literal["fix", "accept", "again"]
@@ -284,7 +284,7 @@ def _ask_when_spent(state: _State, document: Handoff) -> None:
 def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> None:
     worst = min(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     why = f"{document.sender} found: {worst.title}" + (f" (and {len(findings) - 1} more)" if len(findings) > 1 else "")
-    if all(finding.rule in NOT_THE_BUILDERS for finding in findings):
+    if all(finding.rule in NOT_THE_BUILDERS and finding.source not in MODELS for finding in findings):
         state.ask(document, "accept", why, "Accept the change although the checks say nothing about it.")
     else:
         state.ask(document, "fix", why, "Send it back to the build agent to mend.")

@@ -69,7 +69,8 @@ def _by_exit_code(base: Run | None, candidate: Run) -> Comparison:
     if candidate.exit_code == 0:
         return Comparison((), (), ())
     if base is None or not base.ran or base.exit_code != 0:
-        return Comparison((), (), (_unavailable("the test command fails on the base as well"),))
+        why = f"the test command fails on the base as well\n{candidate.why}".strip()
+        return Comparison((), (), (_unavailable(why),))
     broken = ("the test command",)
     return Comparison(broken, (), (_regression(broken[0]),))
 
@@ -112,7 +113,7 @@ def _first_line(text: str) -> str:
 def _finding(
     rule: str, severity: str, title: str, evidence: str, breaks: bool = False, about: str | None = None
 ) -> Finding:
-    """A finding of the checks. Its fingerprint is made of rule, title and `about`, so that one dismissed hides no other."""
+    """A finding of the checks. Its fingerprint has rule, title and `about` in it: one dismissed hides no other."""
     parts = ("checks", rule, title, *([] if about is None else [about]))
     return Finding.model_validate(
         {

@@ -19,6 +19,11 @@ class Caps:
     soft: int
     hard: int
 
+    @property
+    def wraps_up_at(self) -> int:
+        """The turn from which on nothing but handing over works: the soft cap, but never only the last turn."""
+        return min(self.soft, max(1, self.hard - 1))
+
 
 def entry_caps(turns: int, soft_turns: int, hard_turns: int) -> Caps:
     """The caps of one ticket within a session: the soft cap stands in the same proportion as the session's.

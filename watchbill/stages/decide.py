@@ -12,9 +12,10 @@ from datetime import datetime
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.errors import Damaged, Refused, Stale, WatchbillError
 from watchbill.files.publish import move
+from watchbill.files.quarantine import set_aside
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
-from watchbill.inbox import open_items
+from watchbill.inbox import open_items, unreadable
 from watchbill.layout import ITEM_ID
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
@@ -41,7 +42,7 @@ def decide(workspace: Workspace, item: str, decision: str, note: str, by: str, n
     ticket, seq = match[1], int(match[2])
     if seq == 0:
         _require_waiting(workspace, item)
-        _file(workspace, item)
+        _file(workspace, item, now)
         return Decided(item, ticket, decision, None)
     _, step = hand_over(
         workspace,
@@ -59,7 +60,9 @@ def decide(workspace: Workspace, item: str, decision: str, note: str, by: str, n
         now,
         still_valid=lambda history, step: _is_asked(history, step, seq, item),
     )
-    _file(workspace, item)
+    _file(workspace, item, now)
+    if step.ended:
+        _file_all(workspace, ticket, now)
     return Decided(item, ticket, decision, step)
 
 
@@ -75,9 +78,7 @@ def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime) 
 
     fields = {"from": "human", "outcome": "done", "decision": "close", "by": by[:200], "reason": note[:20_000]}
     _, step = hand_over(workspace, ticket, fields, now, is_open)
-    for waiting in open_items(workspace.layout):
-        if waiting.item.ticket == ticket:
-            _file(workspace, waiting.item.id)
+    _file_all(workspace, ticket, now)
     return step
 
 
@@ -121,12 +122,26 @@ def _require_waiting(workspace: Workspace, item: str) -> None:
         raise Refused(f"there is no item {item} in the inbox", "See what waits with: watchbill inbox list")
 
 
-def _file(workspace: Workspace, item: str) -> None:
+def _file_all(workspace: Workspace, ticket: str, now: datetime) -> None:
+    """Of a ticket that has ended nothing is asked any more."""
+    for waiting in open_items(workspace.layout):
+        if waiting.item.ticket == ticket and waiting.item.answers:
+            _file(workspace, waiting.path.stem, now)
+
+
+def _file(workspace: Workspace, item: str, now: datetime) -> None:
     """Move an answered item to `inbox/decided/`. Left undone by a crash, the next run does it."""
-    path = workspace.layout.inbox_item(item)
+    layout = workspace.layout
+    path = layout.inbox_item(item)
     if not path.exists():
         return
     try:
-        move(path, workspace.layout.decided_item(item))
+        if any(error.path == path for error in unreadable(layout)):
+            # An edit went wrong. The answer is in the history; the spoilt page is kept, but not as a document.
+            set_aside(
+                path, "it could not be read; its question was answered by command", layout.quarantine, layout.root, now
+            )
+        else:
+            move(path, layout.decided_item(item))
     except WatchbillError as error:
         raise Stale(f"{item} is decided, but its file could not be moved: {error.reason}") from error

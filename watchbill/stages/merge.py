@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from watchbill.documents.handoff import Finding
-from watchbill.errors import WatchbillError
+from watchbill.errors import Refused, Stale, WatchbillError
 from watchbill.files.locks import held
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
@@ -55,7 +55,7 @@ def merge(
             return []
         repo = Repository.open(workspace.repo)
         merger = _Merger(workspace, repo, sandbox(repo), now, say)
-        return [merger.merge(ticket) for ticket in tickets]
+        return [merger.try_to_merge(ticket) for ticket in tickets]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,17 @@ class _Merger:
     sandbox: Sandbox
     now: Callable[[], datetime]
     say: Say
+
+    def try_to_merge(self, ticket: str) -> Result:
+        """Merge one ticket. What stands in its way holds up no other."""
+        try:
+            return self.merge(ticket)
+        except Refused as error:
+            self.say(ticket, f"is not merged: {error.reason}")
+            return Result(ticket, "refused", reasons=(f"{error.reason} {error.hint}".strip(),))
+        except Stale as error:
+            self.say(ticket, f"left alone: {error.reason}")
+            return Result(ticket, "moved on", reasons=(error.reason,))
 
     def merge(self, ticket: str) -> Result:
         head = integration_head(self.workspace, self.repo)

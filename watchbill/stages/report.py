@@ -13,7 +13,7 @@ from typing import Any
 from watchbill.documents.session import SessionRecord
 from watchbill.files.quarantine import reasons
 from watchbill.hand_over import step_of
-from watchbill.inbox import Waiting, open_items
+from watchbill.inbox import Waiting, open_items, unreadable
 from watchbill.pause import why_paused
 from watchbill.rules import dependencies
 from watchbill.rules.planning import natural
@@ -83,7 +83,9 @@ def status(workspace: Workspace) -> Status:
                 merged=merged.merged if merged else None,
             )
         )
-    troubles = [f"{error.path.name} cannot be read: {error.why}" for error in backlog.damaged]
+    damaged = (*backlog.damaged, *unreadable(workspace.layout))
+    troubles = [f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}" for error in damaged]
+    troubles += [f"inbox/{error.path.name} cannot be read: {error.why}" for error in unreadable(workspace.layout)]
     for ticket, paths in backlog.duplicates.items():
         troubles.append(f"two files claim the id {ticket}: {' and '.join(path.name for path in paths)}")
     return Status(
@@ -133,17 +135,21 @@ def brief(workspace: Workspace, since: datetime) -> Brief:
         last = history.last("merge")
         if standing.state == "merged" and last and last in fresh and last.merged:
             merged.append((standing.ticket, standing.title, last.merged))
-        for handoff in fresh:
-            if handoff.outcome == "deferred":
-                after = "" if standing.state != "merged" else "; finished since"
-                deferred.append((standing.ticket, f"{handoff.reason or 'by the agent itself'}{after}"))
+        put_off = [handoff for handoff in fresh if handoff.outcome == "deferred"]
+        if put_off:
+            often = f" ({len(put_off)} sessions)" if len(put_off) > 1 else ""
+            after = "; finished since" if standing.state == "merged" else ""
+            deferred.append((standing.ticket, f"{put_off[-1].reason or 'by the agent itself'}{often}{after}"))
         if standing.state not in ("merged", "human", "closed", "rejected"):
             untouched.append((standing.ticket, standing.why))
-    sessions = [record for record in now.sessions if record.start_date >= since]
+    sessions = [record for record in now.sessions if record.start_date >= since.replace(microsecond=0)]
     costs = [record.cost for record in sessions if record.turns]
     return Brief(
         merged=tuple(merged),
-        waiting=tuple((waiting.item.id, waiting.item.title) for waiting in now.waiting),
+        waiting=(
+            *((waiting.item.id, waiting.item.title) for waiting in now.waiting),
+            *((error.path.stem, f"its file cannot be read: {error.why}") for error in unreadable(workspace.layout)),
+        ),
         deferred=tuple(deferred),
         untouched=tuple(untouched),
         requests=sum(record.turns + record.retries for record in sessions),

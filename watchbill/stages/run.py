@@ -15,7 +15,7 @@ from typing import Any
 
 from watchbill.documents.manifest import Entry, Manifest
 from watchbill.documents.session import SessionRecord, Tokens
-from watchbill.errors import Damaged, Misconfigured, Stale, TryLater, WatchbillError
+from watchbill.errors import Damaged, Misconfigured, Refused, Stale, TryLater, WatchbillError
 from watchbill.files import journal
 from watchbill.files.document import stamp
 from watchbill.files.locks import held
@@ -32,10 +32,11 @@ from watchbill.roles.security import Security
 from watchbill.roles.submission import Submission, submission_tool
 from watchbill.roles.toolbox import Bench, bench_tools
 from watchbill.roles.turns import Desk, Ending, converse
-from watchbill.rules.turn_caps import Caps, entry_caps
+from watchbill.rules.next_step import Step
+from watchbill.rules.turn_caps import Caps, Pace, entry_caps
 from watchbill.session_records import memory_of, publish_record, record_path_exists, records
 from watchbill.tools.git import Repository
-from watchbill.tools.model import ModelTrouble, Reply, Usage
+from watchbill.tools.model import ModelTrouble, Reply, ToolRefused, Usage
 from watchbill.tools.model.conversation import Access, Conversation, find_key
 from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
@@ -45,6 +46,10 @@ FATAL = ("key", "no such model", "unreachable", "foreign", "busy", "spent")
 # What may stand after `model:` in an agent's file without naming one: the first is ours, the others are Claude Code's.
 NOT_A_MODEL = ("inherit", "", "default", "sonnet", "opus", "haiku")
 Record = Callable[[str, str, str, Reply], None]
+
+
+class NoKey(Misconfigured):
+    """There is no key for the model, and the agent can do nothing without one."""
 
 
 @dataclass
@@ -197,8 +202,28 @@ class _Runner:
             try:
                 await self._work(entry)
             except Stale as error:
-                self.session.outcomes[entry.ticket] = "moved on"
-                self._note(entry.ticket, f"left alone: {error.reason}")
+                self._left_alone(entry.ticket, error.reason)
+            except Refused as error:
+                self._hand_to_a_human(entry.ticket, error)
+
+    def _left_alone(self, ticket: str, why: str) -> None:
+        self.session.outcomes[ticket] = "moved on"
+        self._note(ticket, f"left alone: {why}")
+
+    def _hand_to_a_human(self, ticket: str, error: Refused) -> None:
+        """What stands in the way of one ticket holds up no other."""
+        step = step_of(self.workspace, self.workspace.history(ticket))
+        fields = {
+            "from": self.role.name,
+            "outcome": "blocked",
+            "commit": step.commit,
+            "reason": f"{error.reason} {error.hint}".strip()[:4_000],
+            "body": "## What was done\n\nThe engine wrote this handoff: it could not go on with this ticket.",
+        }
+        try:
+            self._publish(ticket, fields, 0, None)
+        except Stale as moved:
+            self._left_alone(ticket, moved.reason)
 
     async def _work(self, entry: Entry) -> None:
         backlog = self.workspace.backlog()
@@ -206,8 +231,7 @@ class _Runner:
         history = self.workspace.history(entry.ticket, backlog)
         step = step_of(self.workspace, history)
         if file is None or self.manifest.agent not in step.to:
-            self.session.outcomes[entry.ticket] = "moved on"
-            self._note(entry.ticket, f"left alone: {step.reason or 'its ticket cannot be read'}")
+            self._left_alone(entry.ticket, step.reason or "its ticket cannot be read")
             return
         case = Case(
             workspace=self.workspace,
@@ -232,8 +256,8 @@ class _Runner:
             self.budget, entry.ticket, entry_caps(entry.turns, self.manifest.soft_turns, self.manifest.hard_turns)
         )
         ending = await self._converse(case, assignment, budget)
-        fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
         self._account(ending, budget)
+        fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
         if fields is None:
             self.session.outcomes[entry.ticket] = "not started"
             self._note(entry.ticket, f"not started: {ending.reason}")
@@ -250,10 +274,19 @@ class _Runner:
         desk = Desk()
 
         async def accept(submission: Submission) -> None:
-            await assignment.accept(submission)
+            if desk.submission is not None:
+                raise ToolRefused("You have handed over already; that stands.")
+            try:
+                await assignment.accept(submission)
+            except ToolRefused as refusal:
+                desk.refused.append(str(refusal))
+                raise
             desk.submission = submission
 
-        bench = Bench(budget.pace, budget.until_wrap_up, lambda tool, what: self._tool(case.ticket, budget, tool, what))
+        def pace() -> Pace:
+            return "stop" if desk.submission is not None else budget.pace()
+
+        bench = Bench(pace, budget.until_wrap_up, lambda tool, what: self._tool(case.ticket, budget, tool, what))
         agent_tools = self.workspace.agent(self.role.name).tools
         names = [name for name in assignment.tools if name in agent_tools]
         longest = self.workspace.settings.checks.timeout_seconds
@@ -281,6 +314,7 @@ class _Runner:
             self.access, system, assignment.first, tools, headers, budget.reserve, on_reply
         ) as conversation:
             ending = await converse(conversation, budget, desk, must_stop, on_turn)
+        ending.written = frozenset(bench.written)
         if ending.stopped:
             self.session.stopped = ending.reason
         if ending.trouble is not None and ending.trouble.kind in FATAL:
@@ -319,7 +353,7 @@ class _Runner:
             ticket,
             {**fields, **stamped},
             datetime.now(UTC),
-            still_valid=lambda _history, step: self.role.name in step.to,
+            still_valid=lambda _history, step: self._still_wanted(step, fields),
             diff=lambda work: self.repo.diff(work.base, work.commit) if work.base and work.commit else "",
         )
         self.session.outcomes[ticket] = handoff.outcome
@@ -329,6 +363,14 @@ class _Runner:
             self.session.open_questions += [f"{ticket}: {text[:300]}" for text in handoff.claimed.open_questions[:5]]
         if handoff.sender == "build" and handoff.commit:
             self.session.artifacts.append(f"{ticket}: {handoff.commit}")
+
+    def _still_wanted(self, step: Step, fields: dict[str, Any]) -> bool:
+        """Whether the work still makes sense: it is this agent's turn, or a verdict is about the work as it stands.
+
+        While one reviewer works the other may ask a human; what the first found out is not thrown away.
+        """
+        is_verdict = fields["from"] in ("qa", "security") and not step.ended
+        return self.role.name in step.to or (is_verdict and fields["commit"] == step.commit)
 
     def _account(self, ending: Ending, budget: TicketBudget) -> None:
         self.session.usage += ending.usage
@@ -385,7 +427,7 @@ class _Runner:
             if self.role.name != "build":
                 return None
             hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file."
-            raise Misconfigured("there is no API key, and nothing can be built without a model", hint)
+            raise NoKey("there is no API key, and nothing can be built without a model", hint)
         own = self.workspace.agent(self.role.name).model
         models = (model.primary, *model.fallbacks)
         if own not in NOT_A_MODEL:
@@ -450,5 +492,6 @@ def _body_without_handoff(ending: Ending) -> str:
     )
     return (
         f"## What was done\n\nThe engine wrote this handoff: {ending.reason}.{words}\n\n"
-        "## Open questions\n\nNone known.\n\n## What should happen next\n\nThe next session goes on from the ticket's branch."
+        "## Open questions\n\nNone known.\n\n"
+        "## What should happen next\n\nThe next session goes on from the ticket's branch."
     )

@@ -196,7 +196,7 @@ def _check_filed(path: Path, item: InboxItem, history: History | None, found: Fi
         return
     answer = _answer_to(history, item.answers)
     if answer is None:
-        if not _was_closed(history):
+        if not _was_ended(history):
             found.violation(
                 path, f"it is filed as decided, but the history of {item.ticket} holds no decision about it"
             )
@@ -241,8 +241,8 @@ def _answer_to(history: History | None, seq: int) -> Handoff | None:
     return next(iter(answers), None)
 
 
-def _was_closed(history: History | None) -> bool:
-    return history is not None and any(handoff.decision == "close" for handoff in history.handoffs)
+def _was_ended(history: History | None) -> bool:
+    return history is not None and any(handoff.decision in ("close", "reject") for handoff in history.handoffs)
 
 
 def _handed_over(record: SessionRecord) -> Iterable[tuple[str, str]]:

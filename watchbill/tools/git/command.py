@@ -182,6 +182,9 @@ def call_git(
 
 def unexpected(verb: str, output: Output) -> Refused | TryLater:
     """The error for an answer that nobody planned for."""
+    if output.code < 0:
+        name = signal.Signals(-output.code).name if -output.code in set(signal.Signals) else f"signal {-output.code}"
+        return TryLater(f"git {verb} was ended by {name} before it could finish.", "The next run does it again.")
     said = output.last_lines() or f"exit code {output.code}"
     if any(sign in output.err for sign in _WORTH_ANOTHER_TRY):
         return TryLater(f"git {verb} could not finish: {said}", "Free what it names, or let the next run try again.")

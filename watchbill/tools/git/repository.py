@@ -133,6 +133,19 @@ class Repository:
             content: bytes = item.data_stream.read(limit)
             return content
 
+    def links(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Those of `paths` that are symbolic links in `commit`, and where each points."""
+        found: dict[str, str] = {}
+        for start in range(0, len(paths), 200):
+            listed = self._git.run("ls-tree", "-r", "-z", full_id(commit), "--", *paths[start : start + 200]).out
+            for line in listed.split(b"\0"):
+                head, _, name = line.partition(b"\t")
+                mode, _, blob = head.partition(b" ")
+                if mode == b"120000":
+                    target = self._git.run("cat-file", "blob", blob.split()[-1].decode("ascii")).out
+                    found[printable(name)] = printable(target)
+        return found
+
     def diff(self, a: str, b: str, limit: int = 60_000) -> str:
         """What `b` changed since `a`, in at most `limit` characters, cut in the middle.
 

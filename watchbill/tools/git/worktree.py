@@ -39,7 +39,16 @@ ALWAYS_EXCLUDED = (
     ".venv/",
     ".coverage",
     ".DS_Store",
+    "Thumbs.db",
     "*.egg-info/",
+    "*~",
+    "*.swp",
+    "npm-debug.log*",
+    "yarn-error.log*",
+    ".nyc_output/",
+    ".tox/",
+    ".nox/",
+    "htmlcov/",
 )
 
 _MARKED_FILE_LIMIT = 5_000_000
@@ -71,6 +80,10 @@ class Worktree:
     def untracked(self, excludes: Sequence[str] = ()) -> list[str]:
         """The new files that the next commit would take in."""
         return sorted(printable(name) for name in self._new_files(excludes))
+
+    def tracks(self, folder: str) -> bool:
+        """Whether the commit that is checked out holds anything below `folder`."""
+        return bool(self._git.run("ls-tree", "-r", "--name-only", "-z", "HEAD", "--", f"{folder}/").out)
 
     def conflict_markers(self) -> list[str]:
         """The changed files that still hold conflict markers."""

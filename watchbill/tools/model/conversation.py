@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ TRY_ANOTHER_MODEL = ("busy", "no such model")
 class Access:
     """How the model is reached: key, models in the order in which they are tried, limits of one answer."""
 
-    key: str
+    key: str = field(repr=False)
     models: tuple[str, ...]
     max_tokens: int
     timeout_seconds: float
@@ -39,16 +42,24 @@ def find_key(key_file: Path | None) -> str | None:
     """The API key from the environment or from a file that only its owner can read. Raises `Misconfigured`."""
     from_environment = os.environ.get(KEY, "").strip()
     if from_environment:
-        return from_environment
+        return _sendable(from_environment, KEY)
     if key_file is None:
         return None
     try:
         mode = key_file.stat().st_mode
         if stat.S_IMODE(mode) & 0o077:
             raise Misconfigured(f"{key_file} can be read by others", f"Run: chmod 600 {key_file}")
-        return key_file.read_text("utf-8").strip() or None
+        key = key_file.read_text("utf-8", "replace").strip()
     except OSError as error:
         raise Misconfigured(f"the key file {key_file} cannot be read ({error.strerror})") from error
+    return _sendable(key, str(key_file)) if key else None
+
+
+def _sendable(key: str, where: str) -> str:
+    """The key, if it can be sent as a header. What cannot would be shown in the error of whoever tries."""
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise Misconfigured(f"what {where} holds is not an API key", "A key is one word of plain letters and signs.")
+    return key
 
 
 class Conversation:
@@ -85,6 +96,8 @@ class Conversation:
 
         # The SDK warns about unknown tools on the terminal; it is the model that is told.
         warnings.filterwarnings("ignore", message="Tool '.*' not found in tool runner", category=UserWarning)
+        # Nor is the owner told how the SDK's models differ from what an odd server sends.
+        warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
         self._client = anthropic.AsyncAnthropic(
             api_key=self.access.key,
             max_retries=RETRIES,
@@ -106,12 +119,13 @@ class Conversation:
 
     async def ask(self) -> Reply:
         """Send one request and return the reply. Raises `ModelTrouble` when no model answers."""
-        start = self.access.models.index(self.model)
-        for place, model in enumerate(self.access.models[start:], start=start):
+        models = tuple(dict.fromkeys(self.access.models))
+        start = models.index(self.model)
+        for place, model in enumerate(models[start:], start=start):
             try:
                 return await self._ask(model)
             except ModelTrouble as trouble:
-                is_last = place == len(self.access.models) - 1
+                is_last = place == len(models) - 1
                 if is_last or trouble.kind not in TRY_ANOTHER_MODEL:
                     raise
                 self._runner = None
@@ -138,6 +152,9 @@ class Conversation:
             trouble = trouble_from(error, model)
             if trouble is None or not self._attempted:
                 raise
+            if self.access.key in f"{trouble.reason}{error}":
+                # The server said it back. Nobody needs to read it, in a traceback either.
+                raise ModelTrouble(trouble.kind, trouble.reason.replace(self.access.key, "(the key)")) from None
             raise trouble from error
         reply = _read(message, model)
         self.messages.append({"role": "assistant", "content": message.content})
@@ -169,8 +186,8 @@ class Conversation:
         self.before_attempt(self._attempted)
         self._attempted = True
         response = await call_next(request)
-        wait = _seconds(response.headers.get("retry-after"))
-        if response.status_code in (429, 503, 529) and wait > LONGEST_WAIT:
+        wait = _seconds_asked_for(response.headers)
+        if _will_be_tried_again(response) and wait > LONGEST_WAIT:
             raise ModelTrouble("busy", f"the model's server asks to wait {wait:.0f} seconds ({response.status_code})")
         return response
 
@@ -214,8 +231,18 @@ def _count(usage: Any, name: str) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
 
 
-def _seconds(value: str | None) -> float:
-    try:
-        return float(value or 0)
-    except ValueError:
-        return 0.0
+def _will_be_tried_again(response: Any) -> bool:
+    """Whether the SDK retries such an answer, and so would wait as long as the server asks."""
+    told = response.headers.get("x-should-retry")
+    if told in ("true", "false"):
+        return bool(told == "true")
+    return response.status_code in (408, 409, 429) or response.status_code >= 500
+
+
+def _seconds_asked_for(headers: Mapping[str, str]) -> float:
+    """How long the SDK would wait: milliseconds before seconds, and a date at last."""
+    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        with suppress(KeyError, ValueError):
+            return float(headers[name]) / unit
+    date = parsedate_tz(headers.get("retry-after", ""))
+    return mktime_tz(date) - time.time() if date else 0.0

@@ -37,7 +37,7 @@ def trouble_from(error: BaseException, model: str) -> ModelTrouble | None:
     if isinstance(error, anthropic.APIError | json.JSONDecodeError | AttributeError | TypeError | ValueError):
         # While a request is under way these mean that the answer was no message at all.
         reason = "what answered does not speak the Messages API (an HTML page or another service?)"
-        return ModelTrouble("foreign", f"{reason}: {_short(str(error))}")
+        return ModelTrouble("foreign", reason)
     return None
 
 

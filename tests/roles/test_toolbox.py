@@ -1,0 +1,224 @@
+"""The tools on a model's bench, and that at the soft cap only the finishing one works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.roles.calling import called
+from watchbill.roles.submission import Submission, submission_tool
+from watchbill.roles.toolbox import Bench, bash_tool, bench_tools, describe
+from watchbill.rules.turn_caps import Pace
+from watchbill.tools.model import Tool, ToolRefused
+from watchbill.tools.sandbox import Limits, Result
+from watchbill.tools.sandbox.unconfined import Unconfined
+
+ALL = ("bash", "read", "write", "edit", "glob", "grep")
+HANDOFF = {
+    "outcome": "done",
+    "summary": "x",
+    "open_questions": [],
+    "next": "x",
+    "confidence": 1,
+    "findings": [],
+    "requests": [],
+}
+
+
+@dataclass
+class Desk:
+    """A bench whose pace the test sets, with a real worktree folder."""
+
+    worktree: Path
+    pace: Pace = "work"
+    left: int = 9
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    accepted: list[Submission] = field(default_factory=list)
+
+    def tools(self, names: Sequence[str] = ALL) -> dict[str, Tool]:
+        async def accept(submission: Submission) -> None:
+            self.accepted.append(submission)
+
+        bench = Bench(lambda: self.pace, lambda: self.left, lambda tool, what: self.notes.append((tool, what)))
+        submit = submission_tool("build", accept)
+        made = bench_tools(names, self.worktree, Unconfined(), bench, submit, 60)
+        return {tool.name: tool for tool in made}
+
+    def call(self, name: str, **given: Any) -> Any:
+        return called(self.tools()[name], given)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a.txt").write_text("one\n")
+    return Desk(tmp_path / "tree")
+
+
+CALLS: Mapping[str, dict[str, Any]] = {
+    "bash": {"command": "cat a.txt"},
+    "read": {"file_path": "a.txt"},
+    "write": {"file_path": "b.txt", "content": "two"},
+    "edit": {"file_path": "a.txt", "old_string": "one", "new_string": "1"},
+    "glob": {"pattern": "*.txt"},
+    "grep": {"pattern": "one"},
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_tool_works_before_the_soft_cap(desk: Desk, name: str) -> None:
+    assert isinstance(desk.call(name, **CALLS[name]), str)
+    assert desk.notes[0][0] == name
+
+
+@pytest.mark.parametrize("pace", ["wrap up", "last", "stop"])
+@pytest.mark.parametrize("name", ALL)
+def test_at_the_soft_cap_every_tool_but_the_finishing_one_refuses(desk: Desk, name: str, pace: Pace) -> None:
+    desk.pace = pace
+    with pytest.raises(ToolRefused, match="Nothing but submit_handoff works"):
+        desk.call(name, **CALLS[name])
+    assert not (desk.worktree / "b.txt").exists() and (desk.worktree / "a.txt").read_text() == "one\n"
+    assert desk.notes == [(name, "refused: the soft cap is reached")]
+
+
+@pytest.mark.parametrize("pace", ["work", "wrap up", "last", "stop"])
+def test_the_finishing_tool_always_works(desk: Desk, pace: Pace) -> None:
+    desk.pace = pace
+    assert "Handed over" in desk.call("submit_handoff", **HANDOFF)
+    assert [submission.outcome for submission in desk.accepted] == ["done"]
+
+
+def test_the_list_of_tools_is_the_same_bytes_from_first_to_last(desk: Desk, tmp_path: Path) -> None:
+    def sent() -> str:
+        return json.dumps([tool.definition() for tool in desk.tools().values()])
+
+    before = sent()
+    desk.pace = "last"
+    assert sent() == before
+    desk.worktree = tmp_path
+    assert sent() == before, "another ticket's worktree changes nothing either"
+
+
+def test_only_the_named_tools_are_offered_and_the_finishing_one_is_last(desk: Desk) -> None:
+    assert list(desk.tools(("bash", "read", "glob", "grep"))) == ["bash", "read", "glob", "grep", "submit_handoff"]
+    assert list(desk.tools(())) == ["submit_handoff"]
+
+
+@pytest.mark.parametrize(("left", "said"), [(2, ""), (1, "One more turn"), (0, "From here on only submit_handoff")])
+def test_the_results_say_when_the_soft_cap_is_near(desk: Desk, left: int, said: str) -> None:
+    desk.left = left
+    result = desk.call("bash", command="echo hello")
+    assert result.startswith("hello")
+    assert (said in result) if said else result.strip() == "hello"
+
+
+def test_a_refusal_says_too_when_the_soft_cap_is_near(desk: Desk) -> None:
+    desk.left = 0
+    with pytest.raises(ToolRefused, match="From here on only submit_handoff"):
+        desk.call("read", file_path="none.txt")
+
+
+# bash
+
+
+@dataclass
+class Recorder:
+    """A sandbox that keeps what it was asked."""
+
+    result: Result
+    name: str = "recorder"
+    asked: list[tuple[Any, Path, Limits]] = field(default_factory=list)
+
+    def run(self, command: Sequence[str] | str, worktree: Path, limits: Limits, **more: Any) -> Result:
+        assert not more.get("network")
+        self.asked.append((command, worktree, limits))
+        return self.result
+
+
+def bash(given: Any, result: Result, longest: float = 300) -> tuple[str, Recorder]:
+    recorder = Recorder(result)
+    said = called(bash_tool(Path("/tree"), recorder, longest), given)
+    return str(said), recorder
+
+
+def test_a_command_runs_in_the_worktree_and_its_failure_is_a_result() -> None:
+    said, recorder = bash({"command": "make"}, Result(2, "boom", False, False))
+    assert said == "boom\n[exit code 2]"
+    assert recorder.asked[0][:2] == ("make", Path("/tree"))
+
+
+def test_a_silent_command_says_that_it_was_silent() -> None:
+    assert bash({"command": "true"}, Result(0, "", False, False))[0] == "[no output]"
+
+
+def test_a_command_that_was_killed_says_so() -> None:
+    said, _ = bash({"command": "sleep 9", "timeout_ms": 1_500}, Result(None, "…", True, False))
+    assert said == "…\n[killed after 2 seconds]"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"),
+    [(None, 120), (5_000, 5), (10**12, 300), (0, 120), (-1, 120), ("5000", 120), (True, 120), (float("nan"), 120)],
+)
+def test_a_command_has_the_time_that_it_asks_for_within_bounds(wanted: Any, seconds: float) -> None:
+    given = {"command": "x"} | ({} if wanted is None else {"timeout_ms": wanted})
+    assert bash(given, Result(0, "", False, False))[1].asked[0][2].seconds == seconds
+
+
+@pytest.mark.parametrize("given", [None, [], "ls", {}, {"command": 3}, {"command": " "}, {"command": "a\0b"}])
+def test_what_is_no_command_is_refused_and_nothing_runs(given: Any) -> None:
+    recorder = Recorder(Result(0, "", False, False))
+    with pytest.raises(ToolRefused, match="bash: "):
+        called(bash_tool(Path("/tree"), recorder), given)
+    assert recorder.asked == []
+
+
+# File tools
+
+
+def test_a_file_outside_of_the_worktree_is_refused_in_words_without_the_hosts_paths(desk: Desk) -> None:
+    (desk.worktree.parent / "secret").write_text("secret")
+    (desk.worktree / "link").symlink_to(desk.worktree.parent / "secret")
+    for path in ("../secret", str(desk.worktree.parent / "secret"), "link"):
+        with pytest.raises(ToolRefused):
+            desk.call("read", file_path=path)
+        with pytest.raises(ToolRefused):
+            desk.call("write", file_path=path, content="x")
+    assert (desk.worktree.parent / "secret").read_text() == "secret"
+
+
+def test_gits_pointer_file_cannot_be_written(desk: Desk) -> None:
+    (desk.worktree / ".git").write_text("gitdir: /real\n")
+    for given in ({"file_path": ".git", "content": "gitdir: /evil"}, {"file_path": "./.git", "content": "x"}):
+        with pytest.raises(ToolRefused):
+            desk.call("write", **given)
+    with pytest.raises(ToolRefused):
+        desk.call("edit", file_path=".git", old_string="real", new_string="evil")
+    assert (desk.worktree / ".git").read_text() == "gitdir: /real\n"
+
+
+@pytest.mark.parametrize("given", [{}, {"file_path": 3}, {"path": "a.txt"}, {"file_path": "a.txt", "more": 1}])
+def test_a_wrong_input_is_refused_with_what_is_taken(desk: Desk, given: dict[str, Any]) -> None:
+    with pytest.raises(ToolRefused, match="file_path"):
+        desk.call("read", **given)
+
+
+NOT_OBJECTS: list[Any] = [None, [], "x"]
+
+
+def test_an_input_that_is_no_object_is_refused(desk: Desk) -> None:
+    for name in ALL:
+        for given in NOT_OBJECTS:
+            with pytest.raises(ToolRefused):
+                called(desk.tools()[name], given)
+
+
+def test_a_call_is_described_on_one_short_line() -> None:
+    assert describe({"command": "ls\n -la"}) == "ls -la"
+    assert describe({"file_path": "x" * 200}) == "x" * 99 + "…"
+    assert (describe(None), describe({})) == ("", "")

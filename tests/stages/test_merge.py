@@ -1,0 +1,238 @@
+"""The merge: what lands is what was reviewed, and nothing of the owner's moves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.repositories import commit_files, git, owner_state
+from tests.sessions import (
+    CHECK,
+    PLAIN,
+    Stage,
+    bash,
+    builds,
+    calls,
+    handing_over,
+    hands_over,
+    reviews,
+    stage,
+    take,
+    writes,
+)
+from tests.workspaces import make_workspace
+from watchbill.documents.script import Take
+from watchbill.errors import TryLater
+from watchbill.files.locks import held
+from watchbill.layout import branch_of
+from watchbill.tools.git import Repository
+from watchbill.workspace import Workspace
+
+# Good while a.txt and b.txt do not both say "yes".
+CLASH = {**PLAIN, "check.sh": "! { grep -qs yes a.txt && grep -qs yes b.txt; }\n"}
+WHO = ("T-0001", "T-0002")
+INTEGRATION = "watchbill/integration"
+
+
+def plain(folder: Path, files: dict[str, str | bytes] | None = None) -> Workspace:
+    return make_workspace(folder, {id: f"Do {id}" for id in WHO}, CHECK, files or dict(PLAIN))
+
+
+def passed(first: tuple[str, str], second: tuple[str, str]) -> list[Take]:
+    """Both tickets built and passed on the same base; each writes one file."""
+    takes = []
+    for ticket, (path, content) in zip(WHO, (first, second), strict=True):
+        takes += [builds(ticket, path, content), *reviews(ticket)]
+    return takes
+
+
+def all_reviewed(on: Stage) -> None:
+    on.run("build")
+    on.review()
+
+
+def head(on: Stage) -> str:
+    return git(on.workspace.repo, "rev-parse", INTEGRATION)
+
+
+def test_what_lands_is_the_very_candidate_that_both_reviewed(tmp_path: Path) -> None:
+    workspace = plain(tmp_path)
+    before = owner_state(workspace.repo)
+    with stage(workspace, *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        main = git(workspace.repo, "rev-parse", "main")
+        first, second = on.merge()
+        candidates = {handoff.candidate for handoff in on.documents()[1:]}
+        assert candidates == {first.commit}
+        assert on.changes(first.commit or "") == {"a.txt": "A"}
+        assert git(workspace.repo, "log", "-1", "--format=%P", first.commit or "").split()[0] == main
+        assert second.commit == head(on)
+        assert on.last().merged == first.commit
+        assert git(workspace.repo, "rev-parse", "main") == main
+    assert owner_state(workspace.repo) == before
+
+
+def test_when_the_branch_has_moved_the_engine_checks_again_and_says_so_first(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        _, second = on.merge()
+        again, done = on.documents("T-0002")[3:]
+        assert (again.sender, again.outcome, again.candidate) == ("merge", "pass", second.commit)
+        assert again.verified is not None and again.verified.checks is not None and again.verified.scanners
+        assert again.verified.checks.commit == second.commit
+        assert (done.outcome, done.merged) == ("done", second.commit)
+
+
+def test_a_regression_that_only_the_merge_shows_goes_back_to_build(tmp_path: Path) -> None:
+    with stage(plain(tmp_path, dict(CLASH)), *passed(("a.txt", "yes\n"), ("b.txt", "yes\n"))) as on:
+        all_reviewed(on)
+        first, second = on.merge()
+        assert (first.outcome, second.outcome) == ("merged", "sent back")
+        assert head(on) == first.commit
+        assert (on.last("T-0002").outcome, on.step("T-0002").to) == ("fail", ("build",))
+        assert "test command fails" in on.last("T-0002").reason
+
+
+def conflicting(*more: Take) -> list[Take]:
+    return [*passed(("notes.txt", "good\nmine\n"), ("notes.txt", "good\nyours\n")), *more]
+
+
+def test_a_conflict_goes_back_with_its_text_and_is_resolved_in_a_commit_of_two_parents(tmp_path: Path) -> None:
+    resolve = take(
+        "build",
+        "T-0002",
+        bash("cat notes.txt"),
+        hands_over(),
+        writes("notes.txt", "good\nmine\nyours\n"),
+        hands_over(),
+    )
+    workspace = plain(tmp_path)
+    before = owner_state(workspace.repo)
+    with stage(workspace, *conflicting(resolve, *reviews("T-0002"))) as on:
+        all_reviewed(on)
+        first, second = on.merge()
+        back = on.last("T-0002")
+        assert (second.outcome, back.sender, back.outcome, back.to) == ("sent back", "merge", "fail", ("build",))
+        assert "<<<<<<<" in back.findings[0].evidence and "yours" in back.findings[0].evidence
+        asked = len(on.requests)
+        on.run("build")
+        assert "files in conflict" in on.first_message(asked)
+        assert "<<<<<<<" in on.results(asked + 1)
+        assert "conflict markers are left in notes.txt" in on.results(asked + 2)
+        work = on.last("T-0002").commit or ""
+        parents = git(workspace.repo, "log", "-1", "--format=%P", work).split()
+        assert parents == [back.commit, first.commit]
+        on.review()
+        (landed,) = on.merge()
+        assert on.read(landed.commit or "", "notes.txt") == "good\nmine\nyours"
+        assert on.changes(landed.commit or "") == {"notes.txt": "M"}
+    assert owner_state(workspace.repo) == before
+
+
+def test_markers_that_an_unfinished_session_committed_are_still_refused(tmp_path: Path) -> None:
+    gives_up = take("build", "T-0002", hands_over("deferred"))
+    careless = take("build", "T-0002", writes("b.txt", "x\n"), hands_over(), hands_over("blocked"))
+    with stage(plain(tmp_path), *conflicting(gives_up, careless)) as on:
+        all_reviewed(on)
+        on.merge()
+        on.run("build")
+        assert "<<<<<<<" in on.read(on.last("T-0002").commit or "", "notes.txt")
+        asked = len(on.requests)
+        on.run("build")
+        assert "notes.txt" in on.first_message(asked)[on.first_message(asked).index("# A merge is under way") :]
+        assert "conflict markers are left in notes.txt" in on.results(asked + 2)
+        assert on.last("T-0002").outcome == "blocked"
+
+
+def test_a_file_that_is_about_markers_is_no_conflict(tmp_path: Path) -> None:
+    about = "<<<<<<< ours\n=======\n>>>>>>> theirs\n"
+    files = {**PLAIN, "about.md": about}
+    with stage(plain(tmp_path, files), builds("T-0001", "about.md", about + "more\n"), builds("T-0002", "b.txt")) as on:
+        on.run("build")
+        assert on.last().outcome == "done"
+
+
+def test_an_undecided_item_blocks_the_merge(tmp_path: Path) -> None:
+    unsure = take("security", "T-0001", hands_over("pass", confidence=0.2))
+    with stage(plain(tmp_path), builds("T-0001"), take("qa", "T-0001", hands_over("pass")), unsure) as on:
+        on.workspace.layout.tickets.joinpath("T-0002.md").unlink()
+        all_reviewed(on)
+        assert on.items() == ["T-0001-0003"]
+        assert on.merge() == []
+        on.decide("T-0001-0003", "approve")
+        assert [result.outcome for result in on.merge()] == ["merged"]
+
+
+def test_a_branch_that_moved_after_the_review_is_refused(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        repo = on.workspace.repo
+        sneaked = git(repo, "commit-tree", f"{branch_of('T-0001')}^{{tree}}", "-p", branch_of("T-0001"), "-m", "sneak")
+        git(repo, "update-ref", f"refs/heads/{branch_of('T-0001')}", sneaked)
+        first, second = on.merge()
+        assert (first.outcome, second.outcome) == ("refused", "merged")
+        assert "what was reviewed is" in first.reasons[0]
+
+
+def test_an_integration_branch_that_is_checked_out_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        git(on.workspace.repo, "switch", "-q", INTEGRATION)
+        before, status = head(on), git(on.workspace.repo, "status", "--porcelain")
+        results = on.merge()
+        assert [result.outcome for result in results] == ["refused", "refused"]
+        assert "is checked out at" in results[0].reasons[0]
+        assert (head(on), git(on.workspace.repo, "status", "--porcelain")) == (before, status)
+        git(on.workspace.repo, "switch", "-q", "main")
+        assert [result.outcome for result in on.merge()] == ["merged", "merged"]
+
+
+def test_the_integration_branch_follows_the_base(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        tip = commit_files(on.workspace.repo, {"later.txt": "x\n"}, "the owner goes on")
+        first, _ = on.merge()
+        assert git(on.workspace.repo, "log", "-1", "--format=%P", first.commit or "").split()[0] == tip
+        assert on.changes(first.commit or "") == {"a.txt": "A"}
+
+
+def test_a_second_merge_is_told_to_try_later(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        with held(on.workspace.layout.lock("merge"), "merge"), pytest.raises(TryLater, match="another merge"):
+            on.merge()
+        assert [result.outcome for result in on.merge()] == ["merged", "merged"]
+
+
+def test_a_merge_that_died_before_it_could_say_so_is_settled_by_the_next(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        candidate = on.last().candidate or ""
+        repo = Repository.open(on.workspace.repo)
+        repo.move_branch(INTEGRATION, candidate, head(on))
+        first, second = on.merge()
+        assert (first.outcome, first.commit) == ("merged", candidate)
+        assert on.last().merged == candidate
+        assert on.last().verified is not None and on.last().verified.files == ("a.txt",)
+        assert second.outcome == "merged"
+        assert git(on.workspace.repo, "rev-list", "--count", "--first-parent", f"main..{INTEGRATION}") == "2"
+
+
+def test_a_cap_in_the_middle_of_a_conflict_keeps_the_work(tmp_path: Path) -> None:
+    both = calls(("write", {"file_path": "notes.txt", "content": "good\nboth\n"}), ("submit_handoff", handing_over()))
+    starts = take("build", "T-0002", writes("half.txt", "half\n"), hands_over("deferred"))
+    with stage(plain(tmp_path), *conflicting(starts, take("build", "T-0002", both), *reviews("T-0002"))) as on:
+        all_reviewed(on)
+        on.merge()
+        on.run("build")
+        on.run("build")
+        on.review()
+        (landed,) = on.merge()
+        assert landed.outcome == "merged"
+        assert on.changes(landed.commit or "") == {"half.txt": "A", "notes.txt": "M"}
+
+
+def test_nothing_ready_needs_no_sandbox(tmp_path: Path) -> None:
+    with stage(plain(tmp_path)) as on:
+        assert on.merge() == []

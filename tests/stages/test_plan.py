@@ -1,0 +1,142 @@
+"""Planning on a real workspace: what is published, what stands, what is only shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.repositories import commit_files
+from tests.sessions import CHECK, PLAIN, builds, hands_over, stage, take
+from tests.workspaces import NOW, change_settings, make_workspace, ticket_text, write_ticket
+from watchbill.documents.manifest import Manifest
+from watchbill.errors import Misconfigured, TryLater
+from watchbill.files.locks import held
+from watchbill.stages.plan import plan
+from watchbill.workspace import Workspace
+
+BACKLOG = {
+    "T-0001": "First",
+    "T-0002": ticket_text("T-0002", dependencies="[T-0001]"),
+    "T-0003": ticket_text("T-0003", dependencies="[T-0004]"),
+    "T-0004": ticket_text("T-0004", dependencies="[T-0003]"),
+    "T-0005": ticket_text("T-0005", dependencies="[T-0404]"),
+    "T-0006": ticket_text("T-0006", priority="critical"),
+    "T-0007": ticket_text("T-0007", status="closed"),
+    "T-0008": "---\nid: nonsense\n---\n",
+}
+
+
+def small(folder: Path, tickets: dict[str, str] | None = None) -> Workspace:
+    return make_workspace(folder, BACKLOG if tickets is None else tickets, CHECK, PLAIN)
+
+
+def published(workspace: Workspace) -> list[str]:
+    return sorted(path.name for path in workspace.layout.manifests.glob("*.json"))
+
+
+def test_every_ticket_is_an_entry_or_skipped_with_its_reason(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    (build,) = plan(workspace, NOW, ("build",))
+    assert [entry.ticket for entry in build.entries] == ["T-0006", "T-0001"]
+    reasons = {skipped.ticket: skipped.reason for skipped in build.skipped}
+    assert set(reasons) == {"T-0002", "T-0003", "T-0004", "T-0005", "T-0007", "T-0008.md"}
+    for ticket, word in (("T-0002", "T-0001"), ("T-0003", "T-0004"), ("T-0005", "T-0404"), ("T-0007", "closed")):
+        assert word in reasons[ticket]
+
+
+def test_what_is_published_is_what_was_planned(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    planned = plan(workspace, NOW)
+    assert published(workspace) == ["build-0001.json", "qa-0001.json", "security-0001.json"]
+    assert [Manifest.load(workspace.layout.manifest(manifest.id)) for manifest in planned] == planned
+
+
+def test_a_dry_run_writes_nothing_and_says_the_same(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    shown = plan(workspace, NOW, dry_run=True)
+    assert published(workspace) == []
+    assert plan(workspace, NOW) == shown
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    first = [manifest.render() for manifest in plan(workspace, NOW, dry_run=True)]
+    assert [manifest.render() for manifest in plan(Workspace(workspace.root), NOW, dry_run=True)] == first
+
+
+def test_an_unused_manifest_that_says_the_same_stands(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    first = plan(workspace, NOW)
+    assert plan(workspace, NOW + timedelta(hours=1)) == first
+    assert len(published(workspace)) == 3
+
+
+def test_a_new_ticket_makes_a_new_manifest(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    write_ticket(workspace, "T-0009", "Another")
+    (second,) = plan(workspace, NOW, ("build",))
+    assert second.id == "build-0002"
+    assert "T-0009" in {entry.ticket for entry in second.entries}
+
+
+def test_a_base_that_moved_makes_a_new_manifest(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    tip = commit_files(workspace.repo, {"later.txt": "x\n"}, "the owner goes on")
+    (second,) = plan(workspace, NOW, ("build",))
+    assert (second.id, second.base) == ("build-0002", tip)
+
+
+def test_a_damaged_newest_manifest_is_left_and_followed_by_a_new_one(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    workspace.layout.manifest("build-0001").write_text("{")
+    (second,) = plan(workspace, NOW, ("build",))
+    assert second.id == "build-0002"
+    assert workspace.layout.manifest("build-0001").read_text() == "{"
+
+
+def test_turns_that_the_night_has_spent_are_taken_off_and_at_the_soft_cap_nothing_is_planned(tmp_path: Path) -> None:
+    workspace = small(tmp_path, {"T-0001": "First"})
+    caps = workspace.settings.agents.build
+    (some,) = plan(workspace, NOW, ("build",), spent={"build": caps.soft_turns - 1})
+    assert (some.soft_turns, some.hard_turns) == (1, caps.hard_turns - caps.soft_turns + 1)
+    assert plan(workspace, NOW, ("build",), spent={"build": caps.soft_turns}) == []
+
+
+def test_a_full_inbox_lets_nothing_new_begin(tmp_path: Path) -> None:
+    workspace = small(tmp_path, {"T-0001": "First", "T-0002": "Second"})
+    change_settings(workspace, {"limits": {"max_waiting": 1}})
+    workspace = Workspace(workspace.root)
+    with stage(workspace, take("build", "T-0001", hands_over("blocked")), builds("T-0002")) as on:
+        workspace.layout.tickets.joinpath("T-0002.md").rename(tmp_path / "later.md")
+        on.run("build")
+        (tmp_path / "later.md").rename(workspace.layout.tickets / "T-0002.md")
+        (build,) = plan(workspace, NOW, ("build",))
+        assert build.entries == ()
+        assert "max_waiting" in {skipped.ticket: skipped.reason for skipped in build.skipped}["T-0002"]
+
+
+def test_two_planners_do_not_meet(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    with held(workspace.layout.lock("plan"), "plan"), pytest.raises(TryLater, match="another plan"):
+        plan(workspace, NOW)
+
+
+def test_a_repository_without_the_base_branch_is_the_owners_to_mend(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    change_settings(workspace, {"project": {"base": "trunk"}})
+    with pytest.raises(Misconfigured, match="has no branch 'trunk'"):
+        plan(Workspace(workspace.root), NOW)
+    assert published(workspace) == []
+
+
+def test_a_manifest_is_plain_json(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    value = json.loads(workspace.layout.manifest("build-0001").read_bytes())
+    assert value["schema"] == "watchbill/manifest/1"
