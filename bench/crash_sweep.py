@@ -16,20 +16,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.crash.faults import FAULTS, points
 from tests.crash.holds import trial
 from tests.crash.kit import Arena, sample
 from tests.crash.scenes import SCENES
-
-FAULTS = ("signal=KILL", "power", "error=ENOSPC", "error=EIO", "error=EINTR")
 
 
 def main() -> int:
     """Try them all; print what did not hold as it is found, and a count at the end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("scenes", nargs="*", choices=[[], *SCENES], metavar="SCENE", help=f"{', '.join(SCENES)}")
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=f"{', '.join(SCENES)}")
     parser.add_argument("--fault", action="append", choices=FAULTS, help="all of them if left out")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many points for each scene and fault")
     asked = parser.parse_args()
+    unknown = [name for name in asked.scenes if name not in SCENES]
+    if unknown:
+        parser.error(f"there is no scene {unknown[0]!r}")
     tried: Counter[str] = Counter()
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="watchbill-crash-") as folder:
@@ -38,12 +40,12 @@ def main() -> int:
             for name in asked.scenes or SCENES:
                 for fault in asked.fault or FAULTS:
                     begun = time.monotonic()
-                    points = sample(points_for(arena, name, fault), asked.most)
-                    found = [one for call in points for one in _tell(trial(arena, SCENES[name], call, fault))]
+                    chosen = sample(points(arena.record(SCENES[name]), fault), asked.most)
+                    found = [one for call in chosen for one in _tell(trial(arena, SCENES[name], call, fault))]
                     wrong += found
-                    tried[name] += len(points)
+                    tried[name] += len(chosen)
                     seconds = time.monotonic() - begun
-                    print(f"{name:9} {fault:13} {len(points):4} points, {len(found)} wrong, {seconds:.0f} s", flush=True)
+                    print(f"{name:9} {fault:13} {len(chosen):4} points, {len(found)} wrong, {seconds:.0f} s", flush=True)
         finally:
             arena.resident.close()
     print(f"{sum(tried.values())} points, {len(wrong)} things did not hold")
@@ -54,12 +56,6 @@ def _tell(found: list[str]) -> list[str]:
     for one in found:
         print(f"  {one}", flush=True)
     return found
-
-
-def points_for(arena: Arena, name: str, fault: str) -> list:
-    from tests.crash.faults import points
-
-    return points(arena.record(SCENES[name]), fault)
 
 
 if __name__ == "__main__":

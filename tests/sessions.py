@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from watchbill.demo.server import Request, ScriptedModel
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.manifest import Agent
 from watchbill.documents.script import Failed, Reply, Said, Script, Take, Text, ToolUse, Usage
+from watchbill.hand_over import step_of
 from watchbill.rounds import Night, go_round, merge_ready
 from watchbill.rules.next_step import Step
 from watchbill.stages import plan as planning
@@ -162,6 +164,7 @@ class Stage:
 
     workspace: Workspace
     model: ScriptedModel
+    sandbox: Callable[[Repository], Sandbox]
     log: Log = field(default_factory=Log)
 
     @property
@@ -176,7 +179,7 @@ class Stage:
         """Plan for one agent and run its session, which must find something to do."""
         if plan:
             self.plan(agent)
-        session = running.run(self.workspace, agent, sandbox_of(self.workspace), self.log, running.Options(jobs=jobs))
+        session = running.run(self.workspace, agent, self.sandbox, self.log, running.Options(jobs=jobs))
         assert session is not None, f"there was nothing to do for {agent}"
         return session
 
@@ -185,14 +188,14 @@ class Stage:
         return self.run("qa"), self.run("security")
 
     def merge(self) -> list[Result]:
-        return merge_ready(self.workspace, sandbox_of(self.workspace), self.log)
+        return merge_ready(self.workspace, self.sandbox, self.log)
 
     def go_round(self, jobs: int = 1) -> Night:
         def between() -> None:
             pick_up(self.workspace, datetime.now(UTC))
 
         options = running.Options(jobs=jobs)
-        return go_round(self.workspace, sandbox_of(self.workspace), self.log, options, between)
+        return go_round(self.workspace, self.sandbox, self.log, options, between)
 
     def decide(self, item: str, decision: str, note: str = "so be it") -> None:
         decide(self.workspace, item, decision, note, "ada", datetime.now(UTC))
@@ -205,9 +208,13 @@ class Stage:
     def last(self, ticket: str = "T-0001") -> Handoff:
         return self.documents(ticket)[-1]
 
-    def step(self, ticket: str = "T-0001") -> Step:
-        from watchbill.hand_over import step_of
+    def files(self, ticket: str = "T-0001") -> tuple[str, ...]:
+        """The files that the engine verified for the newest document."""
+        verified = self.last(ticket).verified
+        assert verified is not None
+        return verified.files
 
+    def step(self, ticket: str = "T-0001") -> Step:
         return step_of(self.workspace, self.workspace.history(ticket))
 
     def items(self) -> list[str]:
@@ -236,7 +243,7 @@ def stage(workspace: Workspace, *takes: Take | tuple[Take, ...], key: str | None
     """The scripted model, with this process pointed at it. `key=None` leaves the process without a key."""
     whole = tuple(one for part in takes for one in (part if isinstance(part, tuple) else (part,)))
     with ScriptedModel(Script(title="a test", takes=whole)) as model, environment(model.url, key):
-        yield Stage(workspace, model)
+        yield Stage(workspace, model, sandbox_of(workspace))
 
 
 @contextmanager
@@ -256,10 +263,16 @@ def environment(url: str, key: str | None) -> Iterator[None]:
 
 
 def sandbox_of(workspace: Workspace) -> Callable[[Repository], Sandbox]:
-    """The real sandbox, as the settings want it."""
+    """The real sandbox, as the settings want it, proven once."""
+    made: list[Sandbox] = []
+    one_at_a_time = threading.Lock()
 
     def make(repo: Repository) -> Sandbox:
-        return choose(workspace.settings.sandbox.mode, workspace.settings.readable(), repo.common_dir)
+        with one_at_a_time:
+            if not made:
+                settings = workspace.settings
+                made.append(choose(settings.sandbox.mode, settings.readable(), repo.common_dir))
+        return made[0]
 
     return make
 

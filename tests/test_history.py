@@ -117,6 +117,13 @@ def test_damage_below_an_older_decision_is_damage_all_the_same(tmp_path: Path) -
     assert read(layout).damage == ()
 
 
+def test_no_decision_settles_damage_that_comes_after_it(tmp_path: Path) -> None:
+    layout = layout_with(tmp_path, Story().build())
+    answered(layout, 3)
+    layout.handoff(TICKET, 3).write_bytes(b"torn")
+    assert len(read(layout).damage) == 1
+
+
 @pytest.mark.parametrize(
     "change", [{"ticket": "T-0002"}, {"seq": 9}, {"seq": 12}], ids=["another ticket", "a later number", "two digits"]
 )

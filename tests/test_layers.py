@@ -28,6 +28,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "hand_over",
         "inbox",
         "pause",
+        "dead_sessions",
         "session_records",
         "settle",
     ),

@@ -89,12 +89,14 @@ def _sessions(
 ) -> None:
     """Plan for `agents`, and run one session of each, side by side. What one of them raises is raised at the end."""
     able = tuple(agent for agent in agents if agent not in night.troubles)
-    planned = planning.plan(workspace, datetime.now(UTC), able, spent=night.spent)
+    resumed = tuple(agent for agent in able if _goes_on(workspace, agent, night))
+    anew = tuple(agent for agent in able if agent not in resumed)
+    planned = (
+        *resumed,
+        *(manifest.agent for manifest in planning.plan(workspace, datetime.now(UTC), anew, spent=night.spent)),
+    )
     with ThreadPoolExecutor(max_workers=len(agents)) as pool:
-        futures = {
-            manifest.agent: pool.submit(running.run, workspace, manifest.agent, sandbox, log, options)
-            for manifest in planned
-        }
+        futures = {agent: pool.submit(running.run, workspace, agent, sandbox, log, options) for agent in planned}
     for agent, future in futures.items():
         try:
             session = future.result()
@@ -108,6 +110,20 @@ def _sessions(
         night.spent[agent] = night.spent.get(agent, 0) + session.turns + session.retries
         if session.trouble is not None:
             night.troubles[agent] = session.trouble
+
+
+def _goes_on(workspace: Workspace, agent: Agent, night: Night) -> bool:
+    """Whether the agent first goes on with the manifest of a session that died.
+
+    That manifest's hard cap is what the night that was cut off had left, so this night begins with the rest spent.
+    """
+    found = running.cut_off(workspace, agent)
+    if found is None:
+        return False
+    manifest, made = found
+    spent_before = workspace.settings.agents.named(agent).hard_turns - manifest.hard_turns
+    night.spent[agent] = max(night.spent.get(agent, 0), spent_before + made)
+    return True
 
 
 def _documents(workspace: Workspace) -> int:

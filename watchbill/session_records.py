@@ -7,6 +7,7 @@ are framed as data wherever they are shown to a model.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from watchbill.documents.session import SessionRecord
 from watchbill.errors import Damaged
@@ -15,12 +16,20 @@ from watchbill.layout import Layout
 
 MOST_RECORDS = 3
 MOST_CHARACTERS = 4_000
+DIED = "died"
 _NAME = re.compile(r"(build|qa|security)-(\d+)-(\d+)")
 
 
-def record_path_exists(layout: Layout, manifest: str) -> bool:
-    """Whether a session of that manifest has ended: the manifest is used."""
-    return any(layout.sessions.glob(f"{manifest}-*.md"))
+def is_used(layout: Layout, manifest: str) -> bool:
+    """Whether a session of that manifest has ended. One that died has not: the next goes on where it stopped."""
+    return any(not _died(path) for path in layout.sessions.glob(f"{manifest}-*.md"))
+
+
+def _died(path: Path) -> bool:
+    try:
+        return DIED in SessionRecord.load(path).tags
+    except Damaged:
+        return False
 
 
 def publish_record(layout: Layout, record: SessionRecord) -> None:

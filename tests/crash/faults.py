@@ -17,11 +17,11 @@ _CAN_BE_FULL = ("write", "pwrite64", "fsync", "openat", "link", "linkat", "renam
 def points(calls: Sequence[Call], fault: str) -> list[Call]:
     """The calls at which `fault` can really happen.
 
-    A child may be killed alone (`signal=KILL`), or everything at once (`power`). For the verb's own calls both are the
-    same but for whether the call itself still takes place, so it is only killed before it.
+    The verb itself is killed before a call of its own (`signal=KILL`; its children may live on for a moment). At a
+    call of a child, such as git, the child, the verb and everything else die together (`power`).
     """
-    if fault == "power":
-        return [call for call in calls if not call.is_ours]
+    if fault in ("signal=KILL", "power"):
+        return [call for call in calls if call.is_ours == (fault == "signal=KILL")]
     if fault == "error=EINTR":
         # By its number alone an `openat` may turn out to be the listing of a folder, which never waits on a local disk.
         return [call for call in calls if call.is_ours and call.name in _CAN_BE_INTERRUPTED and _is_sure(call)]

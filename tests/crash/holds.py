@@ -145,12 +145,9 @@ def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
     """By the kill; or in order, with a reason and without a traceback."""
     if not done.hit:
         return
-    if fault == "power" or (fault == "signal=KILL" and call.is_ours):
+    if fault in ("power", "signal=KILL"):
         if done.code != -9:
             yield f"it was killed, but ended with {done.code}"
-        return
-    if fault == "signal=KILL" and done.code == -9 and not call.path:
-        # Counted in each thread, so ours met the same fault later.
         return
     if "Traceback" in done.err:
         yield f"it showed a traceback: {done.err[-1500:]}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,7 +46,7 @@ def what_is_left_of(script: Script, gone: Counter[tuple[str, str]]) -> Script:
 
 def test_it_says_plainly_that_the_model_is_scripted(played: Played) -> None:
     assert "The model is NOT" in played.out
-    assert "the model was scripted" in played.out.splitlines()[-10] or "the model was scripted" in played.out
+    assert "cost: nothing, the model was scripted" in played.out
 
 
 def test_six_tickets_are_merged_and_the_rest_is_left_alone(played: Played) -> None:
@@ -77,10 +77,11 @@ def test_qa_finds_the_broken_test_of_a_first_attempt_and_it_comes_back(played: P
 
 
 def test_a_high_finding_stops_at_the_inbox(played: Played) -> None:
-    item = works(played.workspace.root, "inbox", "show", "T-0004-0002", "--json").json
+    item = works(played.workspace.root, "inbox", "show", the_item(played, "T-0004"), "--json").json
     assert (item["severity"], item["asked_by"]) == ("high", "security")
-    assert [sender for sender, _ in played.told("T-0004")] == ["build", "security", "qa"]
-    assert "shell=True" in works(played.workspace.root, "inbox", "show", "T-0004-0002").out
+    assert "shell=True" in works(played.workspace.root, "inbox", "show", item["id"]).out
+    # QA goes on beside security, and looks at the ticket only if it gets there before the finding is published.
+    assert {sender for sender, _ in played.told("T-0004")} - {"qa"} == {"build", "security"}
 
 
 def test_a_ticket_is_deferred_at_its_cap_and_finished_by_the_next_session(played: Played) -> None:
@@ -131,18 +132,14 @@ def test_a_merged_ticket_brings_exactly_its_own_files(played: Played) -> None:
         landed = played.handoffs(ticket)[-1].merged
         brought = git(played.repo, "diff", "--name-only", f"{landed}^1", str(landed)).split()
         assert work.verified is not None
-        assert sorted(brought) == sorted(file.path for file in work.verified.files)
+        assert sorted(brought) == sorted(work.verified.files)
 
 
 def test_the_tests_pass_on_the_integration_branch(played: Played, tmp_path: Path) -> None:
-    git(played.repo, "archive", "--format=tar", "-o", str(tmp_path / "all.tar"), "watchbill/integration")
-    git(tmp_path, "init", "--quiet", "unpacked")
-    shutil.unpack_archive(tmp_path / "all.tar", tmp_path / "unpacked")
-    checked = {handoff.seq: handoff.verified for handoff in played.handoffs("T-0010") if handoff.sender == "merge"}
-    last = [verified for verified in checked.values() if verified is not None and verified.checks is not None][-1]
-    assert last.checks is not None
-    assert last.checks.ran
-    assert last.checks.failed == ()
+    git(tmp_path, "clone", "--quiet", "--branch=watchbill/integration", str(played.repo), "merged")
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(tests, cwd=tmp_path / "merged", capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_session_made_a_request_above_a_cap(played: Played) -> None:
@@ -181,8 +178,8 @@ def test_what_the_human_approves_is_built_reviewed_and_merged_by_the_rest_of_the
     played: Played, tmp_path: Path
 ) -> None:
     copy = a_copy(played, tmp_path)
-    works(copy.workspace.root, "inbox", "approve", "T-0004-0002", "-m", "mend it", "--by", "Ada")
-    works(copy.workspace.root, "inbox", "approve", "T-0011-0001", "-m", "yes", "--by", "Ada")
+    for ticket in ("T-0004", "T-0011"):
+        works(copy.workspace.root, "inbox", "approve", the_item(copy, ticket), "-m", "do it", "--by", "Ada")
     with ScriptedModel(what_is_left_of(the_script(), played.takes_played())) as model:
         works(copy.workspace.root, "run", "all", env=asks(model.url), timeout=300)
         spare = [(leftover.take.agent, leftover.take.ticket, leftover.played) for leftover in model.unused()]
@@ -191,6 +188,7 @@ def test_what_the_human_approves_is_built_reviewed_and_merged_by_the_rest_of_the
         assert ("human", "approve") in copy.told(ticket)
     expected = [(agent, ticket, 0) for ticket in SPARE["reviews"] for agent in ("qa", "security")]
     expected += [("build", ticket, 0) for ticket in SPARE["build"]]
+    expected += [("qa", "T-0004", 0)] if played.takes_played()["qa", "T-0004"] == 0 else []
     assert sorted(spare) == sorted(expected)
     assert "shell=True" not in git(copy.repo, "show", "watchbill/integration:ladderlog/labels.py")
     assert works(copy.workspace.root, "verify", "--json").json["violations"] == []
@@ -201,7 +199,7 @@ def test_the_demo_refuses_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine\n")
     done = call(tmp_path, "demo", tmp_path)
     assert done.code == 2
-    assert os.listdir(tmp_path) == ["mine.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize("text", [None, "no json", '{"schema": "watchbill/script/2", "title": "x", "takes": []}'])
@@ -215,6 +213,12 @@ def test_the_demo_explains_a_script_that_it_cannot_play(tmp_path: Path, text: st
     assert not (tmp_path / "there" / "ladderlog").exists(), "it began before it had read the script"
 
 
+def the_item(played: Played, ticket: str) -> str:
+    """The one item that waits about a ticket."""
+    (path,) = played.layout.inbox.glob(f"{ticket}-*.md")
+    return path.stem
+
+
 def a_copy(played: Played, folder: Path) -> Played:
     """The demo's folder, copied whole, to go on in. Git's own worktree lists hold absolute paths and are mended."""
     target = folder / "copy"
@@ -223,6 +227,4 @@ def a_copy(played: Played, folder: Path) -> Played:
         path.write_text(path.read_text().replace(str(played.folder), str(target)))
     for path in (target / "workspace" / ".watchbill" / "worktrees").glob("*/.git"):
         path.write_text(path.read_text().replace(str(played.folder), str(target)))
-    copy: Any = replace(played, folder=target)
-    found: Played = copy
-    return found
+    return replace(played, folder=target)

@@ -407,6 +407,12 @@ def test_a_conflict_cannot_be_dismissed_away() -> None:
     assert story.human("dismiss").step.to == ("build",)
 
 
+def test_a_conflict_that_was_dismissed_once_is_still_a_conflict() -> None:
+    story = Story(max_attempts=1).build().qa().security().conflict().human("dismiss").build(commit=TWO)
+    story.qa(commit=TWO).security(commit=TWO).conflict(commit=TWO)
+    assert story.step.to == ("human",)
+
+
 def test_a_regression_on_the_new_candidate_goes_back_to_build() -> None:
     finding = a_finding("medium", "broken", source="checks", rule="test-regression")
     assert passed().merge("fail", finding, candidate=CANDIDATE).step.to == ("build",)

@@ -214,7 +214,7 @@ def test_a_merge_that_died_before_it_could_say_so_is_settled_by_the_next(tmp_pat
         first, second = on.merge()
         assert (first.outcome, first.commit) == ("merged", candidate)
         assert on.last().merged == candidate
-        assert on.last().verified is not None and on.last().verified.files == ("a.txt",)
+        assert on.files() == ("a.txt",)
         assert second.outcome == "merged"
         assert git(on.workspace.repo, "rev-list", "--count", "--first-parent", f"main..{INTEGRATION}") == "2"
 

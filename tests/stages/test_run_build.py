@@ -33,7 +33,7 @@ from watchbill.pause import pause
 from watchbill.workspace import Workspace
 
 
-def plain(folder: Path, *tickets: str, **settings: dict[str, object]) -> Workspace:
+def plain(folder: Path, *tickets: str, **settings: dict[str, str]) -> Workspace:
     return make_workspace(folder, {id: f"Do {id}" for id in tickets or ("T-0001",)}, CHECK, PLAIN, settings)
 
 
@@ -61,9 +61,7 @@ def test_what_the_setup_made_is_not_committed_in_a_later_session_either(tmp_path
     with stage(workspace, first, second) as on:
         on.run("build")
         on.run("build")
-        done = on.last()
-        assert done.verified is not None
-        assert done.verified.files == ("one.txt", "two.txt")
+        assert on.files() == ("one.txt", "two.txt")
 
 
 def test_a_setup_that_fails_is_told_to_the_model(tmp_path: Path) -> None:
@@ -116,9 +114,7 @@ def test_the_next_session_goes_on_from_the_branch_and_knows_what_came_before(tmp
         for words in ("NOTES-OF-THE-FIRST", "EVIDENCE-7", "The greeting is rude", "committed work of earlier sessions"):
             assert words in opening
         assert '"1' in on.results(4)
-        done = on.last()
-        assert done.verified is not None
-        assert done.verified.files == ("one.txt", "two.txt")
+        assert on.files() == ("one.txt", "two.txt")
 
 
 def test_what_others_wrote_is_framed_with_a_mark_of_this_conversation(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_at_the_soft_cap_every_tool_but_the_last_refuses_and_was_announced(tmp_p
         assert len(refusals) == len(every)
         assert all(result["is_error"] and "soft cap" in json.dumps(result["content"]) for result in refusals)
         assert on.last().outcome == "deferred"
-        assert on.last().verified is not None and on.last().verified.files == ()
+        assert on.files() == ()
 
 
 def test_a_tool_that_fails_announces_the_soft_cap_as_well(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_one_turn_is_one_forced_request(tmp_path: Path) -> None:
 
 
 def test_retries_spend_from_the_same_budget(tmp_path: Path) -> None:
-    busy = [fails(529), fails(529), bash("true")] * FOREVER
+    busy: list[Reply] = [fails(529), fails(529), bash("true")] * FOREVER
     with stage(plain(tmp_path), take("build", "T-0001", *busy)) as on:
         session = on.run("build")
         assert len(on.requests) == 6
@@ -121,7 +121,7 @@ def test_retries_spend_from_the_same_budget(tmp_path: Path) -> None:
 
 
 def test_a_retry_past_the_cap_is_never_sent(tmp_path: Path) -> None:
-    replies = [bash("true")] * 5 + [fails(529)] * FOREVER
+    replies: list[Reply] = [*[bash("true")] * 5, *[fails(529)] * FOREVER]
     with stage(plain(tmp_path), take("build", "T-0001", *replies)) as on:
         on.run("build")
         assert len(on.requests) == 6
@@ -161,9 +161,7 @@ def test_several_tickets_at_once_keep_every_cap_and_their_own_worktrees(tmp_path
         assert len(on.requests) <= 14
         assert max(by_ticket(on).values()) <= 4
         for number in (1, 2, 3):
-            verified = on.last(f"T-{number:04}").verified
-            assert verified is not None
-            assert verified.files == (f"own-{number}.txt",)
+            assert on.files(f"T-{number:04}") == (f"own-{number}.txt",)
         order = [request.ticket for request in on.requests[:3]]
         assert len(set(order)) == 3, "the first three are worked side by side"
         assert session.turns == len(on.requests)

@@ -62,7 +62,7 @@ def test_an_answer_without_a_handoff_is_deferred_with_its_reason_and_the_next_is
         first = on.last()
         assert (first.outcome, first.to, first.turns) == ("deferred", ("build",), 2)
         assert reason in first.reason
-        assert first.verified is not None and first.verified.files == ("kept.txt",)
+        assert on.files() == ("kept.txt",)
         assert (on.last("T-0002").outcome, session.trouble) == ("done", None)
 
 
@@ -164,7 +164,7 @@ def test_a_request_that_is_refused_counts_as_an_attempt_and_the_next_ticket_is_w
 
 
 def test_an_overloaded_model_is_followed_by_the_next_in_the_same_conversation(tmp_path: Path) -> None:
-    replies = (writes("a.txt", "x\n"), *[fails(529)] * 3, hands_over())
+    replies: tuple[Reply, ...] = (writes("a.txt", "x\n"), *[fails(529)] * 3, hands_over())
     with stage(plain(tmp_path, "T-0001"), take("build", "T-0001", *replies)) as on:
         on.run("build")
         models = [request.body["model"] for request in on.requests]

@@ -273,11 +273,20 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert talk.attempts == [False, True, True], "each attempt was announced"
 
 
-def test_a_server_that_never_answers_is_unreachable() -> None:
+def test_a_server_that_never_answers_is_tried_again_and_then_unreachable() -> None:
+    silent = (Failed(status=200, body="{}", delay_seconds=20) for _ in range(3))
+    with playing(*silent) as server:
+        with pytest.raises(ModelTrouble) as caught:
+            hold(server.url, one, Talk(), timeout=0.3)
+        assert len(server.requests) > 1
+    assert caught.value.kind == "unreachable"
+
+
+def test_a_forbidden_attempt_after_a_timeout_is_not_sent() -> None:
     talk = Talk(forbid_from=1)
-    with playing(Failed(status=200, body="{}", delay_seconds=20)) as server:
-        with pytest.raises((ModelTrouble, Forbidden)):
-            hold(server.url, one, talk, timeout=0.3)
+    silent = Failed(status=200, body="{}", delay_seconds=20)
+    with playing(silent) as server, pytest.raises(Forbidden):
+        hold(server.url, one, talk, timeout=0.3)
     assert talk.attempts == [False]
 
 

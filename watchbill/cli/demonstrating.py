@@ -31,8 +31,8 @@ def demo(directory: Path | None, replay: Path | None) -> None:
 
     print(BEFORE, flush=True)
     started = begin.now()
-    opened = set_stage(place(directory), started)
     with scripted_model(replay):
+        opened = set_stage(place(directory), started)
         begin.settled(opened)
         go_round(opened, begin.sandbox_of(opened), begin.logger(opened), Options(), lambda: begin.take_answers(opened))
     show.brief(brief(opened, started), json=False, scripted=True)

@@ -20,7 +20,7 @@ from watchbill.integration import base_head
 from watchbill.layout import MANIFEST_ID
 from watchbill.rules.planning import Heading, Situation
 from watchbill.rules.planning import plan as decide
-from watchbill.session_records import record_path_exists
+from watchbill.session_records import is_used
 from watchbill.tools.git import Repository
 from watchbill.workspace import Workspace
 
@@ -118,7 +118,7 @@ def _newest_unused(workspace: Workspace, agent: str) -> Manifest | None:
     number = _highest(workspace, agent)
     name = f"{agent}-{number:04}"
     path = workspace.layout.manifest(name)
-    if not number or record_path_exists(workspace.layout, name) or workspace.layout.journal(name).exists():
+    if not number or is_used(workspace.layout, name) or workspace.layout.journal(name).exists():
         return None
     try:
         return Manifest.load(path)

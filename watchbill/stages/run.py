@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from watchbill.dead_sessions import settle_dead_sessions
 from watchbill.documents.manifest import Entry, Manifest
 from watchbill.documents.session import SessionRecord, Tokens
 from watchbill.errors import Damaged, Misconfigured, Refused, Stale, TryLater, WatchbillError
@@ -34,7 +35,7 @@ from watchbill.roles.toolbox import Bench, bench_tools
 from watchbill.roles.turns import Desk, Ending, converse
 from watchbill.rules.next_step import Step
 from watchbill.rules.turn_caps import Caps, Pace, entry_caps
-from watchbill.session_records import memory_of, publish_record, record_path_exists, records
+from watchbill.session_records import is_used, memory_of, publish_record, records
 from watchbill.tools.git import Repository
 from watchbill.tools.model import ModelTrouble, Reply, ToolRefused, Usage
 from watchbill.tools.model.conversation import Access, Conversation, find_key
@@ -103,6 +104,10 @@ def run(
         if manifest is None or not _work_left(workspace, manifest):
             return None
         repo = Repository.open(workspace.repo)
+        for line in settle_dead_sessions(workspace, repo, agent, datetime.now(UTC)):
+            log.info(line, agent=agent, ticket="", session="", turn=0)
+        if not _work_left(workspace, manifest):
+            return None
         runner = _Runner(workspace, repo, sandbox(repo), manifest, log, options)
         return asyncio.run(runner.run())
 
@@ -119,9 +124,20 @@ def choose_manifest(workspace: Workspace, agent: str, wanted: str | None) -> Man
     if not numbers:
         return None
     name = f"{agent}-{max(numbers):04}"
-    if record_path_exists(workspace.layout, name):
+    if is_used(workspace.layout, name):
         return None
     return Manifest.load(workspace.layout.manifest(name))
+
+
+def cut_off(workspace: Workspace, agent: str) -> tuple[Manifest, int] | None:
+    """The manifest whose session died with work left, and the requests that were made under it."""
+    manifest = choose_manifest(workspace, agent, None)
+    if manifest is None or not _work_left(workspace, manifest):
+        return None
+    lines = journal.read(workspace.layout.journal(manifest.id))
+    if not any(line.get("event") == "open" for line in lines):
+        return None
+    return manifest, sum(1 for line in lines if line.get("event") in ("turn", "retry"))
 
 
 def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
@@ -135,7 +151,7 @@ def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
         raise Misconfigured(f"{manifest.id} is a manifest for {manifest.agent}, not for {agent}")
     if path.resolve() != workspace.layout.manifest(manifest.id).resolve():
         raise Misconfigured(f"{path} is not a manifest of this workspace", "Manifests are made by: watchbill plan")
-    if record_path_exists(workspace.layout, manifest.id):
+    if is_used(workspace.layout, manifest.id):
         raise Misconfigured(f"{manifest.id} was used already", "Make a new one with: watchbill plan")
     return manifest
 

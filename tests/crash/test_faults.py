@@ -1,0 +1,52 @@
+"""A verb that is killed, or whose disk fails, at any of its calls: nothing is lost, and the next run carries on.
+
+What is tried is an even sample of what the recording of an undisturbed run offers; `bench/crash_sweep.py` tries all.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.faults import FAULTS, points
+from tests.crash.holds import trial
+from tests.crash.kit import Arena, sample
+from tests.crash.scenes import SCENES
+
+# How many points of each kind, in the order of FAULTS.
+KILLED, CUT, FULL, BROKEN, INTERRUPTED = FAULTS
+SAMPLES = {
+    "plan": {KILLED: 8, FULL: 4, BROKEN: 4, INTERRUPTED: 2},
+    "ticket": {KILLED: 6, FULL: 4, BROKEN: 5, INTERRUPTED: 2},
+    "approve": {KILLED: 10, FULL: 4, BROKEN: 5, INTERRUPTED: 2},
+    "build": {KILLED: 7, CUT: 4, FULL: 2, BROKEN: 2, INTERRUPTED: 1},
+    "qa": {KILLED: 3, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
+    "security": {KILLED: 2, CUT: 1, BROKEN: 1},
+    "merge": {KILLED: 4, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
+}
+# The dearest first, so that two processes end at about the same time.
+CASES = [
+    (scene, fault, number)
+    for scene in ("build", "merge", "qa", "security", "plan", "approve", "ticket")
+    for fault, number in SAMPLES[scene].items()
+]
+
+
+@pytest.mark.parametrize(("scene", "fault", "number"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
+def test_nothing_is_lost_and_the_next_run_carries_on(arena: Arena, scene: str, fault: str, number: int) -> None:
+    chosen = sample(points(arena.record(SCENES[scene]), fault), number)
+    assert chosen, f"the recording of {scene} offers no point for {fault}"
+    wrong = [one for call in chosen for one in trial(arena, SCENES[scene], call, fault)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_recording_finds_the_calls_that_publish_a_document(arena: Arena) -> None:
+    names = [call.name for call in arena.record(SCENES["ticket"])]
+    assert names == ["openat", "write", "fsync", "link", "unlink", "fsync"]
+
+
+@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO"])
+def test_faults_are_really_met(arena: Arena, fault: str) -> None:
+    scene = SCENES["approve"]
+    for call in sample(points(arena.record(scene), fault), 3):
+        with arena.play(scene) as on:
+            assert arena.disturbed(on, scene.verb, call, fault).hit, f"{fault} at {call} was never met"
