@@ -45,7 +45,9 @@ def main() -> int:
                     wrong += found
                     tried[name] += len(chosen)
                     seconds = time.monotonic() - begun
-                    print(f"{name:9} {fault:13} {len(chosen):4} points, {len(found)} wrong, {seconds:.0f} s", flush=True)
+                    print(
+                        f"{name:9} {fault:13} {len(chosen):4} points, {len(found)} wrong, {seconds:.0f} s", flush=True
+                    )
         finally:
             arena.resident.close()
     print(f"{sum(tried.values())} points, {len(wrong)} things did not hold")

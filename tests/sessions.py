@@ -106,8 +106,8 @@ def found(severity: str = "high", title: str = "A hole", **more: Any) -> dict[st
 
 
 def fails(status: int, body: Any = None, **headers: str) -> Failed:
-    """A server that fails. It asks to be tried again at once."""
-    return Failed(status=status, headers={**AT_ONCE, **headers}, body=body)
+    """A server that fails. It asks to be tried again at once, unless it says otherwise."""
+    return Failed(status=status, headers=headers if "retry-after" in headers else {**AT_ONCE, **headers}, body=body)
 
 
 def take(agent: str, ticket: str, *replies: Reply) -> Take:

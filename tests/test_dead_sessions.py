@@ -36,7 +36,7 @@ def test_the_next_session_records_the_dead_one_and_goes_on_with_its_manifest(tmp
         session = on.run("build", plan=False)
         assert session.id == "build-0001-2"
         dead, alive = records(workspace.layout, "build")
-        assert (dead.id, dead.turns, dead.outcome, dead.tags) == ("build-0001-1", 3, "stopped", ("build", "died"))
+        assert (dead.id, dead.turns, dead.outcome, dead.tags) == ("build-0001-1", 3, "stopped", ("build", "died", "unfinished"))
         assert (alive.id, alive.turns) == ("build-0001-2", 2)
         first, second = on.documents("T-0001")
         assert (first.outcome, first.session, first.turns) == ("deferred", "build-0001-1", 3)

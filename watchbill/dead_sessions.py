@@ -18,7 +18,7 @@ from watchbill.files import journal
 from watchbill.hand_over import hand_over, step_of
 from watchbill.layout import MANIFEST_ID, Layout, branch_of
 from watchbill.rules.next_step import Step
-from watchbill.session_records import DIED, publish_record
+from watchbill.session_records import DIED, UNFINISHED, publish_record
 from watchbill.tools.git import Repository
 from watchbill.workspace import Workspace
 
@@ -120,6 +120,6 @@ def _record(agent: str, dead: Dead) -> SessionRecord:
             "title": title,
             "summary": f"{title}. It was killed, or it crashed.",
             "decisions": tuple(f"{ticket}: the session died while it was worked on" for ticket in tickets),
-            "tags": (agent, DIED),
+            "tags": (agent, DIED, UNFINISHED),
         }
     )

@@ -7,7 +7,6 @@ are framed as data wherever they are shown to a model.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from watchbill.documents.session import SessionRecord
 from watchbill.errors import Damaged
@@ -17,19 +16,28 @@ from watchbill.layout import Layout
 MOST_RECORDS = 3
 MOST_CHARACTERS = 4_000
 DIED = "died"
+UNFINISHED = "unfinished"
 _NAME = re.compile(r"(build|qa|security)-(\d+)-(\d+)")
 
 
 def is_used(layout: Layout, manifest: str) -> bool:
-    """Whether a session of that manifest has ended. One that died has not: the next goes on where it stopped."""
-    return any(not _died(path) for path in layout.sessions.glob(f"{manifest}-*.md"))
+    """Whether a session has come to the end of that manifest. After one that died or was stopped the next goes on."""
+    return any(UNFINISHED not in tags for tags in _tags(layout, manifest))
 
 
-def _died(path: Path) -> bool:
-    try:
-        return DIED in SessionRecord.load(path).tags
-    except Damaged:
-        return False
+def only_died(layout: Layout, manifest: str) -> bool:
+    """Whether every session of that manifest, if there was any that is recorded, died."""
+    return all(DIED in tags for tags in _tags(layout, manifest))
+
+
+def _tags(layout: Layout, manifest: str) -> list[tuple[str, ...]]:
+    found = []
+    for path in layout.sessions.glob(f"{manifest}-*.md"):
+        try:
+            found.append(SessionRecord.load(path).tags)
+        except Damaged:
+            found.append(())
+    return found
 
 
 def publish_record(layout: Layout, record: SessionRecord) -> None:

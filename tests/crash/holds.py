@@ -40,16 +40,31 @@ def trial(arena: Arena, scene: Scene, call: Call, fault: str, patch: str = "") -
     with arena.play(scene) as on:
         before = documents(on.workspace)
         done = arena.disturbed(on, scene.verb, call, fault, patch)
-        wrong = [*how_it_ended(done, call, fault), *promises(done, on.workspace), *spending(on)]
-        wrong += lost(before, on.workspace)
-        kept = documents(on.workspace)
-        let_time_pass(on.workspace)
-        wrong += run_again(arena, scene, on, patch)
-        wrong += lost(kept, on.workspace)
-        wrong += [*leftovers(on.workspace), *doubles(on.workspace), *spending(on), *violations(on.workspace)]
-        wrong += differences(expected, state(scene, on.workspace))
+        wrong = [*how_it_ended(done, fault), *afterwards(on, done, before)]
+        wrong += in_the_end(arena, scene, on, expected, patch)
     where = f"{scene.name}, {fault} at {call}"
+    if not done.hit:
+        arena.missed.append(where)
     return [f"{where}: {one}" for one in wrong] if done.hit else []
+
+
+def afterwards(on: Stage, done: Done, before: Mapping[str, bytes]) -> Iterator[str]:
+    """What must hold right after a fault. `before` are the documents that were there before it."""
+    yield from promises(done, on.workspace)
+    yield from spending(on)
+    yield from lost(before, on.workspace)
+
+
+def in_the_end(arena: Arena, scene: Scene, on: Stage, expected: State, patch: str = "") -> Iterator[str]:
+    """Run again, and see that everything comes to the same end."""
+    kept = documents(on.workspace)
+    let_time_pass(on.workspace)
+    yield from run_again(arena, scene, on, patch)
+    yield from lost(kept, on.workspace)
+    for check in (leftovers, doubles, violations):
+        yield from check(on.workspace)
+    yield from spending(on)
+    yield from differences(expected, state(scene, on.workspace))
 
 
 def let_time_pass(workspace: Workspace) -> None:
@@ -141,7 +156,7 @@ def documents(workspace: Workspace) -> dict[str, bytes]:
 # --- the checks ----------------------------------------------------------------------------------------------------
 
 
-def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
+def how_it_ended(done: Done, fault: str) -> Iterator[str]:
     """By the kill; or in order, with a reason and without a traceback."""
     if not done.hit:
         return
@@ -152,7 +167,7 @@ def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
     if "Traceback" in done.err:
         yield f"it showed a traceback: {done.err[-1500:]}"
     in_order: tuple[int, ...] = (0, *LATER_OR_DAMAGED)
-    if fault == "error=EINTR" and call.is_ours:
+    if fault == "error=EINTR":
         in_order = (0,)
     if done.code not in in_order:
         yield f"it ended with {done.code}: {done.err[-600:]}"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,17 +122,22 @@ class Resident:
 
 @dataclass
 class Arena:
-    """Where scenes are set, one at a time: everything below `root`, which belongs to one test process alone."""
+    """Where scenes are set, one at a time: at `place`, which belongs to one test process alone.
+
+    What must survive the place itself (the scenes' beginnings, logs, output) lies in `root`.
+    """
 
     root: Path
+    place: Path = field(default_factory=Path)
     resident: Resident = field(default_factory=Resident)
     prepared: dict[str, Path] = field(default_factory=dict)
     recorded: dict[str, list[Call]] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)
 
-    @property
-    def place(self) -> Path:
-        return self.root / "arena"
+    def __post_init__(self) -> None:
+        if self.place == Path():
+            self.place = self.root / "arena"
 
     @property
     def workspace(self) -> Workspace:
@@ -169,11 +174,20 @@ class Arena:
             self.recorded[scene.name] = read_calls(log.read_text("utf-8", "replace"), self.place)
         return self.recorded[scene.name]
 
-    def disturbed(self, on: Stage, verb: Sequence[str], call: Call, fault: str, patch: str = "") -> Done:
-        """A verb with a fault at `call`: `signal=KILL`, `power` (it and all its children die there) or `error=…`."""
-        how = "signal=STOP" if fault == "power" else fault
-        options = [*call.rule, "-e", call.when(how)]
-        return self._run(on, verb, options, patch, stops=fault == "power")
+    def disturbed(
+        self,
+        on: Stage,
+        verb: Sequence[str],
+        call: Call,
+        fault: str,
+        patch: str = "",
+        first: Callable[[], None] = lambda: None,
+    ) -> Done:
+        """A verb with a fault at `call`: `signal=KILL`, `error=…`, or `power`: it and all its children die right after
+        the call, and `first` is done before they do."""
+        if fault == "power":
+            return self._run(on, verb, [*call.rule, "-e", call.when("signal=STOP")], patch, first)
+        return self._run(on, verb, [*call.rule, "-e", call.when(fault)], patch)
 
     def _run(
         self,
@@ -181,7 +195,7 @@ class Arena:
         verb: Sequence[str],
         options: Sequence[str],
         patch: str = "",
-        stops: bool = False,
+        at_stop: Callable[[], None] | None = None,
         log: Path | None = None,
     ) -> Done:
         out, err = self.root / "out", self.root / "err"
@@ -196,7 +210,7 @@ class Arena:
                 tracer = _Tracer(pid, log or self.root / "strace.log", options)
             self.resident.ask(do="go", pid=pid)
             if tracer:
-                tracer.follow(stops)
+                tracer.follow(at_stop)
             else:
                 _wait_for_end(pid)
         finally:
@@ -224,14 +238,15 @@ class _Tracer:
             said = pipe.readline()
         assert said, "strace could not attach"
 
-    def follow(self, stops: bool) -> None:
-        """Until everything that was traced has ended. With `stops`, the first that stops ends them all."""
+    def follow(self, at_stop: Callable[[], None] | None) -> None:
+        """Until everything that was traced has ended. With `at_stop`, the first that stops ends them all."""
         until = time.monotonic() + SECONDS
         while self.process.poll() is None:
             assert time.monotonic() < until, f"it hangs; see {self.log}"
-            if stops and "SIGSTOP" in self.log.read_text("utf-8", "replace"):
+            if at_stop and "SIGSTOP" in self.log.read_text("utf-8", "replace"):
+                at_stop()
                 self._end_all()
-                stops = False
+                at_stop = None
             time.sleep(0.004)
 
     def met_the_fault(self) -> bool:
@@ -246,12 +261,12 @@ class _Tracer:
         self.process.communicate()
 
     def _end_all(self) -> None:
-        for child in _descendants_traced(self.log.read_text("utf-8", "replace"), self.process.pid):
+        for child in _traced_by(self.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
 
 
-def _descendants_traced(log: str, tracer: int) -> list[int]:
+def _traced_by(tracer: int) -> list[int]:
     """Everything that `tracer` traces now: read from the kernel, since a process that made no call is in no log."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
@@ -289,7 +304,8 @@ def read_calls(log: str, place: Path) -> list[Call]:
     calls = []
     for thread, name, rest in lines:
         counted[thread, name] += 1
-        paths = dict.fromkeys(one or two for one, two in _PATHS.findall(rest) if (one or two).startswith("/"))
+        given = rest.rpartition(") = ")[0] or rest
+        paths = dict.fromkeys(one or two for one, two in _PATHS.findall(given) if (one or two).startswith("/"))
         for path in paths:
             there[thread, name, path] += 1
         by_number = ("", name, counted[thread, name])

@@ -18,7 +18,7 @@ from tests.workspaces import make_workspace, ticket_text
 from watchbill.documents.script import Take
 from watchbill.workspace import Workspace
 
-CAP = 6
+CAP = 12
 AGAIN = 4
 
 
@@ -116,7 +116,7 @@ def prepare(scene: Scene, arena: Path) -> Workspace:
 
 
 def _caps() -> dict[str, object]:
-    return {"schedule": "0 2 * * *", **turns(12, 20, CAP)}
+    return {"schedule": "0 2 * * *", **turns(40, 60, CAP)}
 
 
 def copy(arena: Path, to: Path) -> None:

@@ -1,28 +1,23 @@
-"""Run: one session of one agent, from its manifest to its record.
+"""The working through of a manifest: ticket by ticket, or several side by side.
 
-Owns the session: the lock, the manifest, the order of tickets, what is published when, and the record at the end. How a
-ticket is prepared and judged is its role's; how a conversation goes is `roles/turns`.
+Owns what is published when, and that what stands in the way of one ticket holds up no other. How a ticket is prepared
+and judged is its role's; how a conversation goes is `roles/turns`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from watchbill.dead_sessions import settle_dead_sessions
 from watchbill.documents.manifest import Entry, Manifest
-from watchbill.documents.session import SessionRecord, Tokens
-from watchbill.errors import Damaged, Misconfigured, Refused, Stale, TryLater, WatchbillError
+from watchbill.errors import Refused, Stale
 from watchbill.files import journal
 from watchbill.files.document import stamp
-from watchbill.files.locks import held
 from watchbill.hand_over import hand_over, step_of
 from watchbill.integration import integration_head
-from watchbill.layout import MANIFEST_ID
 from watchbill.pause import why_paused
 from watchbill.roles.briefing import system_prompt
 from watchbill.roles.budget import SessionBudget, TicketBudget
@@ -35,43 +30,19 @@ from watchbill.roles.toolbox import Bench, bench_tools
 from watchbill.roles.turns import Desk, Ending, converse
 from watchbill.rules.next_step import Step
 from watchbill.rules.turn_caps import Caps, Pace, entry_caps
-from watchbill.session_records import is_used, memory_of, publish_record, records
+from watchbill.session_records import memory_of, publish_record, records
+from watchbill.stages.run.access import access_for
+from watchbill.stages.run.session import Session, cost_of, record_of
+from watchbill.stages.run.words import body, body_without_handoff
 from watchbill.tools.git import Repository
 from watchbill.tools.model import ModelTrouble, Reply, ToolRefused, Usage
-from watchbill.tools.model.conversation import Access, Conversation, find_key
+from watchbill.tools.model.conversation import Conversation
 from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
 
 ROLES: dict[str, Role] = {"build": Build(), "qa": Qa(), "security": Security()}
 FATAL = ("key", "no such model", "unreachable", "foreign", "busy", "spent")
-# What may stand after `model:` in an agent's file without naming one: the first is ours, the others are Claude Code's.
-NOT_A_MODEL = ("inherit", "", "default", "sonnet", "opus", "haiku")
 Record = Callable[[str, str, str, Reply], None]
-
-
-class NoKey(Misconfigured):
-    """There is no key for the model, and the agent can do nothing without one."""
-
-
-@dataclass
-class Session:
-    """What one session did. `trouble` is why it could not go on, if it could not."""
-
-    id: str
-    agent: str
-    manifest: str
-    started: datetime
-    outcomes: dict[str, str] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    open_questions: list[str] = field(default_factory=list)
-    artifacts: list[str] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
-    cost: float | None = 0.0
-    turns: int = 0
-    retries: int = 0
-    models: list[str] = field(default_factory=list)
-    trouble: ModelTrouble | None = None
-    stopped: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,89 +54,9 @@ class Options:
     record: Record | None = None
 
 
-def run(
-    workspace: Workspace,
-    agent: str,
-    sandbox: Callable[[Repository], Sandbox],
-    log: Any,
-    options: Options | None = None,
-) -> Session | None:
-    """Run one session of `agent`. None when there is nothing to do, and then no request is made.
+class SessionRunner:
+    """Works through one manifest. `run` goes from the first journal line to the record."""
 
-    Raises `TryLater` when another session of the agent is under way, the workspace is paused, or no model answers;
-    `Misconfigured` when the key or the model is wrong.
-    """
-    options = options or Options()
-    with held(workspace.layout.lock(agent), f"{agent} session"):
-        paused = why_paused(workspace.layout)
-        if paused:
-            raise TryLater(paused, "Go on with: watchbill resume")
-        manifest = choose_manifest(workspace, agent, options.manifest)
-        if manifest is None or not _work_left(workspace, manifest):
-            return None
-        repo = Repository.open(workspace.repo)
-        for line in settle_dead_sessions(workspace, repo, agent, datetime.now(UTC)):
-            log.info(line, agent=agent, ticket="", session="", turn=0)
-        if not _work_left(workspace, manifest):
-            return None
-        runner = _Runner(workspace, repo, sandbox(repo), manifest, log, options)
-        return asyncio.run(runner.run())
-
-
-def choose_manifest(workspace: Workspace, agent: str, wanted: str | None) -> Manifest | None:
-    """The manifest to work: the one that was named, or the newest if no session has ended with it yet."""
-    if wanted is not None:
-        return _named_manifest(workspace, agent, wanted)
-    numbers = [
-        int(match[2])
-        for path in workspace.layout.manifests.glob(f"{agent}-*.json")
-        if (match := MANIFEST_ID.fullmatch(path.stem))
-    ]
-    if not numbers:
-        return None
-    name = f"{agent}-{max(numbers):04}"
-    if is_used(workspace.layout, name):
-        return None
-    return Manifest.load(workspace.layout.manifest(name))
-
-
-def cut_off(workspace: Workspace, agent: str) -> tuple[Manifest, int] | None:
-    """The manifest whose session died with work left, and the requests that were made under it."""
-    manifest = choose_manifest(workspace, agent, None)
-    if manifest is None or not _work_left(workspace, manifest):
-        return None
-    lines = journal.read(workspace.layout.journal(manifest.id))
-    if not any(line.get("event") == "open" for line in lines):
-        return None
-    return manifest, sum(1 for line in lines if line.get("event") in ("turn", "retry"))
-
-
-def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
-    path = Path(wanted)
-    path = path if path.suffix == ".json" else workspace.layout.manifest(wanted)
-    try:
-        manifest = Manifest.load(path)
-    except (OSError, Damaged) as error:
-        raise Misconfigured(f"the manifest {wanted} cannot be read: {error}") from error
-    if manifest.agent != agent:
-        raise Misconfigured(f"{manifest.id} is a manifest for {manifest.agent}, not for {agent}")
-    if path.resolve() != workspace.layout.manifest(manifest.id).resolve():
-        raise Misconfigured(f"{path} is not a manifest of this workspace", "Manifests are made by: watchbill plan")
-    if is_used(workspace.layout, manifest.id):
-        raise Misconfigured(f"{manifest.id} was used already", "Make a new one with: watchbill plan")
-    return manifest
-
-
-def _work_left(workspace: Workspace, manifest: Manifest) -> bool:
-    backlog = workspace.backlog()
-    return any(
-        manifest.agent in step_of(workspace, workspace.history(entry.ticket, backlog)).to
-        for entry in manifest.entries
-        if backlog.get(entry.ticket)
-    )
-
-
-class _Runner:
     def __init__(
         self,
         workspace: Workspace,
@@ -187,7 +78,7 @@ class _Runner:
         self.log = log.bind(session=self.session.id, agent=manifest.agent)
         caps = Caps(manifest.soft_turns, manifest.hard_turns)
         self.budget = SessionBudget.open(path, self.session.id, caps)
-        self.access = self._access()
+        self.access = access_for(workspace, self.role.name)
         self.past = records(workspace.layout, manifest.agent)
         self.integration = integration_head(workspace, repo)
 
@@ -347,10 +238,10 @@ class _Runner:
                 "claimed": submission.claimed(),
                 "confidence": submission.confidence,
                 "requests": submission.requests,
-                "body": _body(submission),
+                "body": body(submission),
             }
         elif ending.reason:
-            claims = {"reason": ending.reason, "body": _body_without_handoff(ending)}
+            claims = {"reason": ending.reason, "body": body_without_handoff(ending)}
         return {**claims, **fields}
 
     def _publish(self, ticket: str, fields: dict[str, Any], turns: int, ending: Ending | None) -> None:
@@ -398,57 +289,11 @@ class _Runner:
             self.session.cost = None if price is None else self.session.cost + price
 
     def _close(self) -> None:
-        """Publish the record: after it the manifest is used up."""
-        session = self.session
-        session.retries = self.budget.retries
-        worked = [ticket for ticket, outcome in session.outcomes.items() if outcome not in ("moved on", "not started")]
-        if session.trouble is not None and not worked and not session.turns:
-            return
-        outcomes = set(session.outcomes.values())
-        outcome = "stopped" if session.stopped else "deferred" if outcomes & {"deferred", "not started"} else "done"
-        ended = datetime.now(UTC)
-        record = SessionRecord.model_validate(
-            {
-                "id": session.id,
-                "agent": session.agent,
-                "manifest": session.manifest,
-                "start_date": session.started,
-                "end_date": ended,
-                "outcome": outcome,
-                "turns": session.turns,
-                "retries": session.retries,
-                "tokens": Tokens(**vars(session.usage)),
-                "cost": round(session.cost, 6) if session.cost is not None else None,
-                "model": ", ".join(session.models) or None,
-                "tickets": tuple(session.outcomes),
-                "title": _title(session),
-                "summary": _title(session) + (f". Stopped: {session.stopped}" if session.stopped else "."),
-                "decisions": tuple(session.lines),
-                "artifacts": tuple(session.artifacts),
-                "open_questions": tuple(session.open_questions),
-                "tags": (session.agent,),
-                "body": "\n".join(f"- {line}" for line in session.lines),
-            }
-        )
+        """Publish the record: after it the manifest is used up, unless the session could not do its work."""
+        self.session.retries = self.budget.retries
+        record = record_of(self.session, datetime.now(UTC))
         publish_record(self.workspace.layout, record)
-        self.log.info("session ends", outcome=outcome, turns=session.turns, retries=session.retries)
-
-    def _access(self) -> Access | None:
-        model = self.workspace.settings.model
-        key_file = Path(model.key_file).expanduser() if model.key_file else None
-        if key_file is not None and not key_file.is_absolute():
-            key_file = self.workspace.root / key_file
-        key = find_key(key_file)
-        if key is None:
-            if self.role.name != "build":
-                return None
-            hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file."
-            raise NoKey("there is no API key, and nothing can be built without a model", hint)
-        own = self.workspace.agent(self.role.name).model
-        models = (model.primary, *model.fallbacks)
-        if own not in NOT_A_MODEL:
-            models = (own, *(name for name in models if name != own))
-        return Access(key, models, model.max_tokens, model.timeout_seconds)
+        self.log.info("session ends", outcome=record.outcome, turns=record.turns, retries=record.retries)
 
     def _note(self, ticket: str, text: str) -> None:
         self.session.lines.append(f"{ticket}: {text}")
@@ -460,54 +305,3 @@ class _Runner:
 
     def _tool(self, ticket: str, budget: TicketBudget, tool: str, what: str) -> None:
         self._event(ticket, "tool", turn=budget.spent, of=budget.caps.hard, tool=tool, what=what)
-
-
-def trouble_as_error(trouble: ModelTrouble, agent: str) -> WatchbillError:
-    """What the person who started the session is told when no model answered."""
-    hint = "Nothing was lost; the tickets stay in the queue."
-    if trouble.kind in ("key", "no such model"):
-        mend = "Check the key (ANTHROPIC_API_KEY) and [model] in watchbill.toml."
-        return Misconfigured(f"{agent}: {trouble.reason}", f"{mend} {hint}")
-    if trouble.kind == "foreign":
-        return TryLater(f"{agent}: {trouble.reason}", f"Check ANTHROPIC_BASE_URL. {hint}")
-    return TryLater(f"{agent}: {trouble.reason}", hint)
-
-
-def cost_of(workspace: Workspace, model: str | None, usage: Usage) -> float | None:
-    """US dollars for the tokens of one conversation, or None when the model has no price in the settings."""
-    price = workspace.settings.model.prices.get(model or "")
-    if price is None:
-        return None
-    dollars = (
-        usage.input * price.input
-        + usage.output * price.output
-        + usage.cache_read * price.cache_read
-        + usage.cache_write * price.cache_write
-    )
-    return dollars / 1_000_000
-
-
-def _title(session: Session) -> str:
-    counts: dict[str, int] = {}
-    for outcome in session.outcomes.values():
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return f"{session.agent}: " + (", ".join(f"{number} {what}" for what, number in counts.items()) or "nothing")
-
-
-def _body(submission: Submission) -> str:
-    questions = "\n".join(f"- {' '.join(text.split())}" for text in submission.open_questions) or "None."
-    return (
-        f"## What was done\n\n{submission.summary}\n\n## Open questions\n\n{questions}\n\n"
-        f"## What should happen next\n\n{submission.next or 'As routed.'}"
-    )
-
-
-def _body_without_handoff(ending: Ending) -> str:
-    words = (
-        f"\n\nThe model's last words:\n\n> {' '.join(ending.last_words.split())[:2_000]}" if ending.last_words else ""
-    )
-    return (
-        f"## What was done\n\nThe engine wrote this handoff: {ending.reason}.{words}\n\n"
-        "## Open questions\n\nNone known.\n\n"
-        "## What should happen next\n\nThe next session goes on from the ticket's branch."
-    )
