@@ -121,6 +121,7 @@ def state(scene: Scene, workspace: Workspace) -> State:
         story = [
             (one.sender, one.outcome, one.decision, one.to, _tree(fresh, one.commit), _tree(fresh, one.candidate))
             for one in history.handoffs
+            if one.outcome != "deferred"  # how the engine says that a session died on it
         ]
         tickets[ticket] = (step.to, step.ended, history.damage, story)
     items = {path.stem: path.parent.name for path in layout.inbox.rglob("*.md") if path.name != "README.md"}

@@ -219,6 +219,17 @@ def test_a_merge_that_died_before_it_could_say_so_is_settled_by_the_next(tmp_pat
         assert git(on.workspace.repo, "rev-list", "--count", "--first-parent", f"main..{INTEGRATION}") == "2"
 
 
+def test_a_lost_handoff_is_found_again_when_the_owner_has_taken_the_branch_over(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        first, _second = on.merge()
+        on.workspace.layout.handoff("T-0001", on.last("T-0001").seq).unlink()
+        git(on.workspace.repo, "merge", "--quiet", "--ff-only", "watchbill/integration")
+        (found,) = on.merge()
+        assert (found.outcome, found.commit) == ("merged", first.commit)
+        assert on.last("T-0001").merged == first.commit
+
+
 def test_a_cap_in_the_middle_of_a_conflict_keeps_the_work(tmp_path: Path) -> None:
     both = calls(("write", {"file_path": "notes.txt", "content": "good\nboth\n"}), ("submit_handoff", handing_over()))
     starts = take("build", "T-0002", writes("half.txt", "half\n"), hands_over("deferred"))

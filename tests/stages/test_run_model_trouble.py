@@ -11,6 +11,7 @@ import pytest
 from tests.sessions import (
     CHECK,
     PLAIN,
+    bash,
     builds,
     calls,
     environment,
@@ -236,3 +237,12 @@ def test_the_whole_watch_without_a_key_still_reviews_and_merges(tmp_path: Path) 
         assert [merge.outcome for merge in night.merges] == ["merged"]
         assert night.troubles["build"].kind == "key"
         assert on.documents("T-0002") == ()
+
+
+def test_a_model_that_writes_half_characters_costs_its_own_ticket_only(tmp_path: Path) -> None:
+    workspace = plain(tmp_path, "T-0001", "T-0002")
+    broken = take("build", "T-0001", bash("echo \ud800"), hands_over())
+    with stage(workspace, broken, builds("T-0002")) as on:
+        session = on.run("build")
+        assert session.outcomes["T-0002"] == "done"
+        assert "broken characters" in on.last("T-0001").reason

@@ -235,7 +235,7 @@ def test_the_night_is_what_it_seems(team: Team) -> None:
 
 
 def test_every_document_of_the_night_fits_its_published_schema(team: Team) -> None:
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
     import yaml
 
     layout = team.workspace.layout

@@ -16,7 +16,7 @@ from watchbill.errors import Refused, Stale, WatchbillError
 from watchbill.files.locks import held
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
-from watchbill.integration import base_head, integration_head
+from watchbill.integration import integration_head
 from watchbill.layout import branch_of
 from watchbill.roles.candidate import candidate_of, conflict_handoff
 from watchbill.roles.evidence import Examiner, scanner_trouble, verified_by
@@ -83,7 +83,7 @@ class _Merger:
         step = step_of(self.workspace, history)
         if "merge" not in step.to:
             return Result(ticket, "moved on", reasons=(step.reason,))
-        landed = self._landed_before(ticket)
+        landed = self._landed_before(history, step, head)
         if landed:
             self.say(ticket, "was merged by a run that died before it could say so")
             return self._report(ticket, head, landed)
@@ -175,17 +175,16 @@ class _Merger:
         )
         return step
 
-    def _landed_before(self, ticket: str) -> str | None:
-        """A merge that was made in git, whose handoff is missing."""
-        integration = self.workspace.settings.project.integration
-        head = self.repo.head_of(integration)
-        base = base_head(self.workspace, self.repo)
-        if head is None or head == base:
+    def _landed_before(self, history: History, step: Step, head: str) -> str | None:
+        """A merge that was made in git, of the very candidate that was reviewed, whose handoff is missing."""
+        work = history.document(step.work) if step.work else None
+        if work is None or not work.handoff.base or not step.commit or not self.repo.is_ancestor(step.commit, head):
             return None
-        for commit in self.repo.commits_between(base, head, first_parent=True):
-            if commit.trailers.get("Watchbill-Ticket") == ticket and len(commit.parents) == 2:
-                history = self.workspace.history(ticket)
-                if step_of(self.workspace, history).commit in commit.parents:
+        routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
+        for commit in self.repo.commits_between(work.handoff.base, head):
+            if commit.trailers.get("Watchbill-Ticket") == history.id and step.commit in commit.parents:
+                known = reviewed(history, routing, attempts, commit.id) or checked_again(history, commit.id)
+                if known:
                     return commit.id
         return None
 

@@ -47,14 +47,17 @@ def cut_off(workspace: Workspace, agent: str) -> tuple[Manifest, int] | None:
 def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
     path = Path(wanted)
     path = path if path.suffix == ".json" else workspace.layout.manifest(wanted)
+    how = "Manifests are made by: watchbill plan. See manifests/ for what there is."
+    if not path.is_file():
+        raise Misconfigured(f"there is no manifest {wanted}", how)
     try:
         manifest = Manifest.load(path)
     except (OSError, Damaged) as error:
-        raise Misconfigured(f"the manifest {wanted} cannot be read: {error}") from error
+        raise Misconfigured(f"the manifest {wanted} cannot be read: {error}", how) from error
     if manifest.agent != agent:
-        raise Misconfigured(f"{manifest.id} is a manifest for {manifest.agent}, not for {agent}")
+        raise Misconfigured(f"{manifest.id} is a manifest for {manifest.agent}, not for {agent}", how)
     if path.resolve() != workspace.layout.manifest(manifest.id).resolve():
-        raise Misconfigured(f"{path} is not a manifest of this workspace", "Manifests are made by: watchbill plan")
+        raise Misconfigured(f"{path} is not a manifest of this workspace", how)
     if is_used(workspace.layout, manifest.id):
         raise Misconfigured(f"{manifest.id} was used already", "Make a new one with: watchbill plan")
     return manifest
