@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.repositories import commit_files, git
 from tests.sessions import CHECK, PLAIN
 from tests.workspaces import NOW, make_workspace
 from watchbill.hand_over import hand_over
@@ -118,3 +119,37 @@ def test_an_item_that_an_editor_spoilt_is_named_and_left(tmp_path: Path) -> None
     (line,) = settle(workspace, NOW)
     assert item.name in line
     assert item.read_text() == "my cat walked over the keyboard"
+
+
+def test_what_a_power_cut_left_empty_in_the_repository_is_removed(tmp_path: Path) -> None:
+    workspace = plain(tmp_path)
+    objects = workspace.repo / ".git" / "objects"
+    empty = objects / "ab" / ("0" * 38)
+    being_written = objects / "ab" / "tmp_obj_x"
+    empty.parent.mkdir(exist_ok=True)
+    for path in (empty, being_written):
+        path.touch()
+    (line,) = settle(workspace, NOW)
+    assert "1 empty object" in line
+    assert not empty.exists()
+    assert being_written.exists()
+
+
+def test_branches_that_a_power_cut_left_empty_are_put_back_where_the_documents_say(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it", "T-0002": "And this"}, CHECK, PLAIN)
+    base = git(workspace.repo, "rev-parse", "HEAD")
+    work = commit_files(workspace.repo, {"notes.txt": "more\n"}, "Work")
+    git(workspace.repo, "branch", "watchbill/T-0001", work)
+    git(workspace.repo, "branch", "watchbill/T-0002", base)
+    git(workspace.repo, "branch", "watchbill/integration", work)
+    fields = {"from": "build", "outcome": "done", "commit": work, "base": base}
+    hand_over(workspace, "T-0001", fields, NOW, lambda _history, _step: True)
+    merged = {"from": "merge", "outcome": "done", "commit": work, "candidate": work, "merged": work}
+    hand_over(workspace, "T-0001", merged, NOW, lambda _history, _step: True)
+    for name in ("T-0001", "T-0002", "integration"):
+        (workspace.repo / ".git" / "refs" / "heads" / "watchbill" / name).write_bytes(b"")
+    lines = settle(workspace, NOW)
+    assert len(lines) == 3
+    assert git(workspace.repo, "rev-parse", "watchbill/T-0001", "watchbill/integration").split() == [work, work]
+    assert git(workspace.repo, "branch", "--list", "watchbill/T-0002") == ""
+    assert settle(workspace, NOW) == []

@@ -37,7 +37,11 @@ class Dead:
 def settle_dead_sessions(workspace: Workspace, repo: Repository, agent: str, now: datetime) -> list[str]:
     """Write down every dead session of `agent`, and say so, a line each."""
     lines = []
-    for dead in find_dead(workspace.layout, agent):
+    found = find_dead(workspace.layout, agent)
+    if found:
+        # What they committed is named below, and nobody may have waited for it to be on the disk.
+        repo.make_durable()
+    for dead in found:
         for ticket in sorted(dead.turns):
             _put_off(workspace, repo, agent, dead, ticket, now)
         publish_record(workspace.layout, _record(agent, dead))

@@ -18,7 +18,8 @@ from watchbill.files.quarantine import set_aside
 from watchbill.hand_over import step_of
 from watchbill.history import histories_on_disk, read_backlog, read_history
 from watchbill.inbox import ask, ask_about_damage, open_items, unreadable
-from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID
+from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of
+from watchbill.tools.git import Repository, remove_empty_branches, remove_empty_objects
 from watchbill.workspace import Workspace
 
 _OURS = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
@@ -28,6 +29,7 @@ def settle(workspace: Workspace, now: datetime) -> list[str]:
     """Settle everything, and say what was done, a line each."""
     return [
         *_sweep(workspace),
+        *_mend_repository(workspace),
         *_set_damage_aside(workspace, now),
         *_publish_missing_questions(workspace, now),
         *_file_answered_items(workspace),
@@ -58,6 +60,49 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
+
+
+def _mend_repository(workspace: Workspace) -> Iterable[str]:
+    """Remove what a power cut left empty in the repository, and put branches back where the documents say they were."""
+    folder = workspace.repo / ".git"
+    if folder.is_file():
+        folder = Repository.open(workspace.repo).common_dir
+    objects = remove_empty_objects(folder)
+    if objects:
+        yield f"removed {objects} empty object(s), which a power cut had left in the repository"
+    integration = workspace.settings.project.integration
+    tickets = {branch_of(ticket): ticket for ticket in workspace.backlog().tickets}
+    for branch in remove_empty_branches(folder, [integration, *tickets]):
+        repo = Repository.open(workspace.repo)
+        if branch == integration:
+            commit = _newest(repo, _merged(workspace))
+        else:
+            commit = _newest(repo, [_last_work(workspace, tickets[branch])])
+        if commit:
+            repo.create_branch(branch, commit)
+            repo.make_durable()
+        now = f"at {commit[:10]} again" if commit else "made anew when it is needed"
+        yield f"the branch {branch} was left empty by a power cut; it is {now}"
+
+
+def _merged(workspace: Workspace) -> list[str]:
+    histories = (read_history(workspace.layout, ticket, None) for ticket in histories_on_disk(workspace.layout))
+    return [handoff.merged for history in histories for handoff in history.handoffs if handoff.merged]
+
+
+def _last_work(workspace: Workspace, ticket: str) -> str:
+    handoff = read_history(workspace.layout, ticket, None).last("build")
+    return (handoff.commit or "") if handoff else ""
+
+
+def _newest(repo: Repository, commits: Iterable[str]) -> str | None:
+    """The one among them that contains all the others."""
+    newest: str | None = None
+    for commit in commits:
+        is_there = bool(commit) and repo.commit_id(commit) is not None
+        if is_there and (newest is None or repo.is_ancestor(newest, commit)):
+            newest = commit
+    return newest
 
 
 def _set_damage_aside(workspace: Workspace, now: datetime) -> Iterable[str]:

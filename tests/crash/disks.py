@@ -36,8 +36,17 @@ class Disk:
     def mount(self) -> None:
         _call("mount", "-o", "loop,nodev,nosuid", str(self.image), str(self.place))
 
-    def cut_the_power(self) -> None:
-        """From here on the disk is as it is: what is not on it, in its journal or in place, is gone."""
+    def cut_the_power(self, while_others_sync: bool = False) -> None:
+        """From here on the disk is as it is: what is not on it, in its journal or in place, is gone.
+
+        With `while_others_sync` another program has just synced a file of its own: the journal then holds every name
+        that there is, also of files whose content is not on the disk yet.
+        """
+        if while_others_sync:
+            other = os.open(self.place / "another-program", os.O_WRONLY | os.O_CREAT, 0o600)
+            os.write(other, b"!")
+            os.fsync(other)
+            os.close(other)
         descriptor = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(descriptor, _SHUTDOWN, ctypes.c_uint32(_NO_LOG_FLUSH))

@@ -50,12 +50,14 @@ def telling(calls: list[Call]) -> list[Call]:
     return [call for call in calls if call.is_ours and call.name in ("fsync", "syncfs", "link", "unlink")]
 
 
-def power_cut(arena: Arena, made: Disk, scene: Scene, call: Call, expected: State, patch: str = "") -> list[str]:
+def power_cut(
+    arena: Arena, made: Disk, scene: Scene, call: Call, expected: State, patch: str = "", while_others_sync: bool = True
+) -> list[str]:
     """Cut the power right after `call`, start again, and say what does not hold."""
     with arena.play(scene) as on:
         before = documents(on.workspace)
         made.sync()
-        done = arena.disturbed(on, scene.verb, call, "power", patch, made.cut_the_power)
+        done = arena.disturbed(on, scene.verb, call, "power", patch, lambda: made.cut_the_power(while_others_sync))
         assert done.hit, f"the fault was never met: {call}"
         made.come_back()
         wrong = [*afterwards(on, done, before), *commits(on.workspace)]

@@ -26,7 +26,7 @@ from watchbill.files import settings_file
 from watchbill.files.locks import held
 from watchbill.files.template import template_files
 from watchbill.layout import DATA_FOLDERS, Layout
-from watchbill.stages.init import SCHEMAS, Made, init
+from watchbill.stages.init import SCHEMAS, Made, init, repo_as_written
 from watchbill.stages.init.settings_text import comment_of, settings_text, toml_value
 from watchbill.workspace import Workspace, open_workspace
 
@@ -131,7 +131,7 @@ def test_the_same_workspace_is_made_twice_from_the_same_input(tmp_path: Path, re
 
 def test_the_notes_say_what_to_do_next(made: Made) -> None:
     said = " ".join(made.notes)
-    assert "watchbill.toml" in said
+    assert "[sandbox] read" in said
     assert "watchbill ticket new" in said
     assert "watchbill run all" in said
 
@@ -314,6 +314,12 @@ def test_a_repository_that_cannot_be_worked_with_is_refused_before_anything_is_w
         init(tmp_path / "watch", other, NOW)
     assert error.value.hint
     assert not (tmp_path / "watch").exists()
+
+
+def test_a_repository_that_no_settings_file_can_name_is_refused(tmp_path: Path) -> None:
+    # Not every file system takes such a name, so only its spelling is made here.
+    with pytest.raises(Misconfigured, match="is not UTF-8"):
+        repo_as_written(tmp_path / "watch", tmp_path / os.fsdecode(b"caf\xe9"))
 
 
 def test_a_branch_in_the_way_of_all_branches_is_reported(tmp_path: Path, repo: Path) -> None:

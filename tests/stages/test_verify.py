@@ -24,6 +24,7 @@ from watchbill.documents.session import SessionRecord
 from watchbill.errors import Misconfigured
 from watchbill.files.locks import held
 from watchbill.files.publish import sha256
+from watchbill.files.quarantine import set_aside
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import append
 from watchbill.integration import integration_head
@@ -287,6 +288,14 @@ def test_a_ticket_that_its_owner_closes_or_removes_is_a_note(team: Team) -> None
     assert [note for note in report.notes if "no longer in the backlog" in note]
 
 
+def test_an_id_that_two_tickets_claim_is_a_note(team: Team) -> None:
+    tickets = team.workspace.layout.tickets
+    shutil.copy(tickets / "T-0006.md", tickets / "copy.md")
+    report = look(team)
+    assert report.violations == ()
+    assert report.notes == ("tickets/T-0006.md: T-0006.md and copy.md all claim the id T-0006",)
+
+
 def test_a_malformed_ticket_in_quarantine_is_a_note(team: Team) -> None:
     (team.workspace.layout.tickets / "T-0099.md").write_bytes(b"\xff\xfe")
     assert [note for note in look(team).notes if note.startswith("tickets/T-0099.md: it cannot be read")]
@@ -294,6 +303,12 @@ def test_a_malformed_ticket_in_quarantine_is_a_note(team: Team) -> None:
     report = look(team)
     assert report.violations == ()
     assert [note for note in report.notes if "tickets/T-0099.md was set aside" in note]
+
+
+def test_anything_else_in_quarantine_is_a_violation(team: Team) -> None:
+    layout = team.workspace.layout
+    set_aside(layout.manifest("security-0001"), "it was torn", layout.quarantine, layout.root, NOW)
+    assert any("manifests/security-0001.json was set aside: it was torn" in found for found in violations(team))
 
 
 def test_a_stricter_routing_turns_old_merges_into_notes_not_violations(team: Team) -> None:
@@ -581,6 +596,11 @@ def test_a_chain_that_was_written_anew_still_shows_an_unapproved_merge(
 
 def altered(item: Handoff, sender: str, **changes: Any) -> Handoff:
     return item.model_copy(update=changes) if item.sender == sender else item
+
+
+def test_a_chain_that_was_written_anew_without_an_early_document_no_longer_fits_its_commit(team: Team) -> None:
+    rewrite(team, "T-0002", lambda item: None if item.seq == 2 else item)
+    assert any("names T-0002/0005 as the work that it merges, which is not so" in found for found in violations(team))
 
 
 def test_a_merge_after_the_branch_moved_needs_the_engines_second_check(team: Team) -> None:

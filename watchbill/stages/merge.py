@@ -130,6 +130,7 @@ class _Merger:
             if new
             else "checked again on the new candidate",
         }
+        self.repo.make_durable()
         if new:
             return self._send_back(ticket, fields)
         self._hand_over(ticket, fields)

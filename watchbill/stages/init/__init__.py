@@ -145,7 +145,7 @@ def _require_room_for_branches(branches: list[str], repository: Repository) -> N
 def _settings(root: Path, repository: Repository, found: Survey) -> tuple[Settings, list[str]]:
     """The defaults, with what the survey found in their place."""
     notes = list(found.notes)
-    project = {"name": found.name, "repo": _repo_as_written(root, repository.root)}
+    project = {"name": found.name, "repo": repo_as_written(root, repository.root)}
     if found.base and BRANCH.fullmatch(found.base):
         project["base"] = found.base
     elif found.base:
@@ -159,7 +159,7 @@ def _settings(root: Path, repository: Repository, found: Survey) -> tuple[Settin
     return Settings(project=Project.model_validate(project), checks=checks, sandbox=sandbox), notes
 
 
-def _repo_as_written(root: Path, repo: Path) -> str:
+def repo_as_written(root: Path, repo: Path) -> str:
     """Relative for two neighbours, which are moved together; absolute for anything else."""
     if not _is_text(str(repo)):
         raise Misconfigured(f"the path {str(repo)!a} is not UTF-8, so no settings file can name it", "Rename it.")

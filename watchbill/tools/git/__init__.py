@@ -6,8 +6,18 @@ is decided elsewhere.
 
 from __future__ import annotations
 
+from watchbill.tools.git.mending import remove_empty_branches, remove_empty_objects
 from watchbill.tools.git.repository import Repository
 from watchbill.tools.git.values import Candidate, Commit, DiffStat
 from watchbill.tools.git.worktree import ALWAYS_EXCLUDED, Worktree
 
-__all__ = ["ALWAYS_EXCLUDED", "Candidate", "Commit", "DiffStat", "Repository", "Worktree"]
+__all__ = [
+    "ALWAYS_EXCLUDED",
+    "Candidate",
+    "Commit",
+    "DiffStat",
+    "Repository",
+    "Worktree",
+    "remove_empty_branches",
+    "remove_empty_objects",
+]

@@ -1,0 +1,69 @@
+"""The engine, broken on purpose.
+
+Owns the ways in which a test breaks it, to see that the checks would notice. Each is called in the process that is
+about to run a verb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def without_the_fsync_of_the_folder() -> None:
+    from watchbill.files import journal, publish
+
+    def nothing(_folder: Path) -> None:
+        return
+
+    vars(publish)["sync_folder"] = nothing
+    vars(journal)["sync_folder"] = nothing
+
+
+def without_waiting_for_the_commit() -> None:
+    from watchbill.tools.git import Repository
+
+    def nothing(_repo: Repository) -> None:
+        return
+
+    setattr(Repository, "make_durable", nothing)  # noqa: B010
+
+
+def with_the_turn_counted_after_the_call() -> None:
+    from watchbill.files import journal
+    from watchbill.roles import budget
+    from watchbill.tools.model.conversation import Conversation
+
+    waiting: list[tuple[Path, dict[str, Any]]] = []
+    ask = Conversation.ask
+
+    class Later:
+        read = staticmethod(journal.read)
+
+        @staticmethod
+        def append(path: Path, entry: dict[str, Any]) -> None:
+            waiting.append((path, entry))
+
+    async def ask_first(conversation: Conversation) -> Any:
+        reply = await ask(conversation)
+        while waiting:
+            journal.append(*waiting.pop(0))
+        return reply
+
+    vars(budget)["journal"] = Later
+    setattr(Conversation, "ask", ask_first)  # noqa: B010
+
+
+def without_the_lock() -> None:
+    from watchbill.stages import run
+    from watchbill.stages.run import runner
+
+    @contextlib.contextmanager
+    def held(_path: Path, _doing: str) -> Iterator[None]:
+        yield
+
+    for module in (run, runner):
+        if "held" in vars(module):
+            vars(module)["held"] = held
