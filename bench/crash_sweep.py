@@ -1,8 +1,10 @@
 """Every kill point and every failing call of the verbs, one after the other: the full sweep of the crash suite.
 
     .venv/bin/python bench/crash_sweep.py [SCENE …] [--fault FAULT …] [--most N]
+    .venv/bin/python bench/crash_sweep.py [SCENE …] --cut ext4 --cut xfs
 
-The test suite tries a sample of the same. Needs strace. The exit code is 1 when something did not hold.
+The test suite tries a sample of the same. Needs strace, and root for `--cut`, which cuts the power of a small disk of
+that kind after every call. The exit code is 1 when something did not hold.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ import argparse
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.crash.disks import MEBIBYTES, disk
 from tests.crash.faults import FAULTS, points
-from tests.crash.holds import trial
-from tests.crash.kit import Arena, sample
+from tests.crash.holds import trial, undisturbed
+from tests.crash.kit import Arena, Call, sample
 from tests.crash.scenes import SCENES
+from tests.crash.test_power_cut import power_cut
+
+Try = Callable[[Call], list[str]]
 
 
 def main() -> int:
@@ -27,37 +33,55 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="*", metavar="SCENE", help=f"{', '.join(SCENES)}")
     parser.add_argument("--fault", action="append", choices=FAULTS, help="all of them if left out")
+    parser.add_argument("--cut", action="append", choices=list(MEBIBYTES), help="cut the power of such a disk instead")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many points for each scene and fault")
     asked = parser.parse_args()
     unknown = [name for name in asked.scenes if name not in SCENES]
     if unknown:
         parser.error(f"there is no scene {unknown[0]!r}")
-    tried: Counter[str] = Counter()
-    wrong: list[str] = []
+    scenes = asked.scenes or list(SCENES)
     with tempfile.TemporaryDirectory(prefix="watchbill-crash-") as folder:
         arena = Arena(Path(folder))
         try:
-            for name in asked.scenes or SCENES:
-                for fault in asked.fault or FAULTS:
-                    begun = time.monotonic()
-                    chosen = sample(points(arena.record(SCENES[name]), fault), asked.most)
-                    found = [one for call in chosen for one in _tell(trial(arena, SCENES[name], call, fault))]
-                    wrong += found
-                    tried[name] += len(chosen)
-                    seconds = time.monotonic() - begun
-                    print(
-                        f"{name:9} {fault:13} {len(chosen):4} points, {len(found)} wrong, {seconds:.0f} s", flush=True
-                    )
+            if asked.cut:
+                counts = [_cut(arena, name, kind, asked.most) for name in scenes for kind in asked.cut]
+            else:
+                faults = asked.fault or FAULTS
+                counts = [_disturb(arena, name, fault, asked.most) for name in scenes for fault in faults]
         finally:
             arena.resident.close()
-    print(f"{sum(tried.values())} points, {len(wrong)} things did not hold")
+    tried, wrong, missed = (sum(column) for column in zip(*counts, strict=True))
+    print(f"{tried} points, {missed} of them not met; {wrong} things did not hold")
     return 1 if wrong else 0
 
 
-def _tell(found: list[str]) -> list[str]:
-    for one in found:
-        print(f"  {one}", flush=True)
-    return found
+def _disturb(arena: Arena, name: str, fault: str, most: int) -> tuple[int, int, int]:
+    scene = SCENES[name]
+    chosen = sample(points(arena.record(scene), fault), most)
+    return _sweep(arena, f"{name:9} {fault:13}", chosen, lambda call: trial(arena, scene, call, fault))
+
+
+def _cut(arena: Arena, name: str, kind: str, most: int) -> tuple[int, int, int]:
+    scene = SCENES[name]
+    with disk(arena.root / f"{name}-{kind}", kind) as made:
+        there = Arena(made.image.parent, made.place / "arena", arena.resident)
+        expected = undisturbed(there, scene)
+        chosen = sample(there.record(scene), most)
+        label = f"{name:9} power, {kind:6}"
+        return _sweep(there, label, chosen, lambda call: power_cut(there, made, scene, call, expected))
+
+
+def _sweep(arena: Arena, label: str, chosen: list[Call], attempt: Try) -> tuple[int, int, int]:
+    begun = time.monotonic()
+    arena.missed.clear()
+    wrong = 0
+    for call in chosen:
+        for one in attempt(call):
+            wrong += 1
+            print(f"  {one}", flush=True)
+    seconds = time.monotonic() - begun
+    print(f"{label} {len(chosen):4} points, {wrong} wrong, {seconds:.0f} s", flush=True)
+    return len(chosen), wrong, len(arena.missed)
 
 
 if __name__ == "__main__":

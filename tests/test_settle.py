@@ -57,6 +57,17 @@ def test_temporary_files_of_the_dead_go_and_those_of_the_living_and_of_others_st
     assert [path.exists() for path in (dead, alive, own)] == [False, True, True]
 
 
+def test_temporary_files_of_derived_things_go_as_well(tmp_path: Path) -> None:
+    workspace = plain(tmp_path)
+    folder = workspace.layout.cache / "checks"
+    folder.mkdir(parents=True)
+    left = folder / f".0a1b.json.{dead_process()}-0123abcd.tmp"
+    left.write_text("half")
+    (line,) = settle(workspace, NOW)
+    assert left.name in line
+    assert not left.exists()
+
+
 def test_a_ticket_that_cannot_be_read_is_set_aside_whole_and_a_human_is_asked(tmp_path: Path) -> None:
     workspace = plain(tmp_path)
     bad = workspace.layout.tickets / "T-0002.md"

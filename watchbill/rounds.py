@@ -7,7 +7,7 @@ of an agent hold for the whole of it, however many sessions that takes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -97,6 +97,11 @@ def _sessions(
     )
     with ThreadPoolExecutor(max_workers=len(agents)) as pool:
         futures = {agent: pool.submit(running.run, workspace, agent, sandbox, log, options) for agent in planned}
+        try:
+            wait(futures.values())
+        except BaseException:
+            options.stop.set()
+            raise
     for agent, future in futures.items():
         try:
             session = future.result()

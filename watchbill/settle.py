@@ -41,6 +41,7 @@ def _sweep(workspace: Workspace) -> Iterable[str]:
     """Remove temporary files whose writer is dead: nothing was ever published from them."""
     layout = workspace.layout
     folders = [layout.tickets, layout.manifests, layout.inbox, layout.decided, layout.sessions, layout.quarantine]
+    folders += [layout.root, layout.cache, *layout.cache.glob("*/")]
     folders += [layout.history_of(ticket) for ticket in histories_on_disk(layout)]
     for folder in folders:
         if not folder.is_dir():

@@ -544,3 +544,25 @@ def test_ctrl_c_in_a_session_keeps_the_work_and_the_next_run_goes_on(tmp_path: P
     merged = git(tmp_path / "project", "diff", "--name-only", "main", "watchbill/integration").split()
     assert merged == ["done.txt", "half.txt"], told
     works(workspace.root, "verify")
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("who", ["build", "all"])
+def test_being_told_twice_to_stop_during_a_long_command_is_no_harder(
+    tmp_path: Path, who: str, word: signal.Signals
+) -> None:
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it"})
+    works(workspace.root, "plan")
+    slow = take("build", "T-0001", tool("bash", command="touch begun; sleep 100"), handoff("build", "done"))
+    begun = workspace.layout.worktree("T-0001") / "begun"
+    with ScriptedModel(script(slow)) as model:
+        running = _start(workspace, "run", who, env=asks(model.url))
+        _wait_for(begun.exists, running)
+        running.send_signal(word)
+        time.sleep(0.2)
+        running.send_signal(word)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == STOPPED, out + err
+    assert "Traceback" not in err
+    (record,) = workspace.layout.sessions.glob("build-*.md")
+    assert "turns: 1" in record.read_text()

@@ -31,6 +31,8 @@ CALLS = (
     "link,linkat,unlink,unlinkat,rename,renameat,renameat2,fsync,fdatasync,syncfs,"
     "write,pwrite64,openat,mkdir,mkdirat,ftruncate"
 )
+# The others have two paths, and strace looks at both. What a write writes may look like a path as well.
+_FOUND_BY_THE_FIRST = ("rename", "write", "pwrite64")
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _RESULT = re.compile(r"\) += (-?\d+)")
 _PATHS = re.compile(r'"((?:[^"\\]|\\.)*)"|\d+<([^>]*)>')
@@ -306,6 +308,8 @@ def read_calls(log: str, place: Path) -> list[Call]:
         counted[thread, name] += 1
         given = rest.rpartition(") = ")[0] or rest
         paths = dict.fromkeys(one or two for one, two in _PATHS.findall(given) if (one or two).startswith("/"))
+        if name in _FOUND_BY_THE_FIRST:
+            paths = dict.fromkeys(list(paths)[:1])
         for path in paths:
             there[thread, name, path] += 1
         by_number = ("", name, counted[thread, name])

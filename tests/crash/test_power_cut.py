@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xfail(
     os.geteuid() != 0, reason="NOT RUN: only root can mount a disk and cut its power", run=False
 )
 SAMPLES = {
-    "ext4": {"ticket": 2, "approve": 2, "build": 4, "merge": 2},
+    "ext4": {"ticket": 2, "approve": 2, "build": 3, "merge": 2},
     "xfs": {"ticket": 1, "build": 2, "merge": 1},
 }
 CASES = [(kind, scene, number) for kind, scenes in SAMPLES.items() for scene, number in scenes.items()]
@@ -40,6 +40,7 @@ def test_what_was_published_survives_a_power_cut(
         chosen = sample(telling(there.record(SCENES[scene])), number)
         wrong = [one for call in chosen for one in power_cut(there, made, SCENES[scene], call, expected)]
     assert not wrong, "\n".join(wrong)
+    assert not there.missed, f"the power was never cut at {there.missed}"
 
 
 def telling(calls: list[Call]) -> list[Call]:
@@ -58,7 +59,9 @@ def power_cut(
         before = documents(on.workspace)
         made.sync()
         done = arena.disturbed(on, scene.verb, call, "power", patch, lambda: made.cut_the_power(while_others_sync))
-        assert done.hit, f"the fault was never met: {call}"
+        if not done.hit:
+            arena.missed.append(str(call))
+            return []
         made.come_back()
         wrong = [*afterwards(on, done, before), *commits(on.workspace)]
         wrong += [*in_the_end(arena, scene, on, expected, patch), *commits(on.workspace)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,8 @@ _KEPT = "What was done so far is kept; the next run goes on from there."
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
     _print_in_any_encoding()
+    # A scheduler that stops a job asks like this: it ends as if somebody had pressed Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _call(arguments)
         if sys.stdout is not None:
@@ -32,6 +35,9 @@ def run(arguments: Sequence[str]) -> int:
         _say(error.reason, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
+        # Once is enough: a second time would only break the tidying up.
+        for word in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(word, signal.SIG_IGN)
         _say("stopped", _KEPT)
         return INTERRUPTED
     except BrokenPipeError:

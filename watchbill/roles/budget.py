@@ -30,6 +30,7 @@ class SessionBudget:
     spent: int = 0
     by_ticket: Counter[str] = field(default_factory=Counter)
     retries: int = 0
+    turns: int = 0
 
     @classmethod
     def open(cls, path: Path, session: str, caps: Caps) -> SessionBudget:
@@ -81,3 +82,4 @@ class TicketBudget:
             self.whole.retries += 1
         else:
             self.turns += 1
+            self.whole.turns += 1

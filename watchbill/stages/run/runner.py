@@ -7,8 +7,9 @@ and judged is its role's; how a conversation goes is `roles/turns`.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,21 +38,26 @@ from watchbill.stages.run.words import body, body_without_handoff
 from watchbill.tools.git import Repository
 from watchbill.tools.model import ModelTrouble, Reply, ToolRefused, Usage
 from watchbill.tools.model.conversation import Conversation
-from watchbill.tools.sandbox import Sandbox
+from watchbill.tools.sandbox import Sandbox, Stoppable
 from watchbill.workspace import Workspace
 
 ROLES: dict[str, Role] = {"build": Build(), "qa": Qa(), "security": Security()}
 FATAL = ("key", "no such model", "unreachable", "foreign", "busy", "spent")
+GLANCE_SECONDS = 0.3
 Record = Callable[[str, str, str, Reply], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a session is run: `manifest` names one (newest unused otherwise), `jobs` tickets go on at once."""
+    """How a session is run: `manifest` names one (newest unused otherwise), `jobs` tickets go on at once.
+
+    Setting `stop` from another thread ends the session before its next request, and the commands that run.
+    """
 
     manifest: str | None = None
     jobs: int = 1
     record: Record | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class SessionRunner:
@@ -68,7 +74,7 @@ class SessionRunner:
     ) -> None:
         self.workspace = workspace
         self.repo = repo
-        self.sandbox = sandbox
+        self.sandbox: Sandbox = Stoppable(sandbox, options.stop)
         self.manifest = manifest
         self.options = options
         self.role = ROLES[manifest.agent]
@@ -89,8 +95,9 @@ class SessionRunner:
         queue = list(self.manifest.entries)
         workers = [asyncio.create_task(self._work_through(queue)) for _ in range(max(1, self.options.jobs))]
         try:
-            await asyncio.gather(*workers)
+            await self._until_done_or_stopped(workers)
         except BaseException as error:
+            self.options.stop.set()
             self.session.stopped = f"it was cut off ({type(error).__name__}: {error})"[:500]
             raise
         finally:
@@ -98,6 +105,16 @@ class SessionRunner:
                 worker.cancel()
             self._close()
         return self.session
+
+    async def _until_done_or_stopped(self, workers: list[asyncio.Task[None]]) -> None:
+        """Wait for the workers; when somebody says stop, from whatever thread, they are cancelled."""
+        pending: set[asyncio.Task[None]] = set(workers)
+        while pending:
+            done, pending = await asyncio.wait(pending, timeout=GLANCE_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
+            if self.options.stop.is_set() and pending:
+                raise asyncio.CancelledError
 
     async def _work_through(self, queue: list[Entry]) -> None:
         while queue and not self.session.stopped:
@@ -163,7 +180,7 @@ class SessionRunner:
             self.budget, entry.ticket, entry_caps(entry.turns, self.manifest.soft_turns, self.manifest.hard_turns)
         )
         ending = await self._converse(case, assignment, budget)
-        self._account(ending, budget)
+        self._account(ending)
         fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
         if fields is None:
             self.session.outcomes[entry.ticket] = "not started"
@@ -214,6 +231,8 @@ class SessionRunner:
             self._event(case.ticket, "turn", turn=budget.spent, of=budget.caps.hard, said=said, stop=reply.stop_reason)
 
         def must_stop() -> str:
+            if self.options.stop.is_set():
+                return "it was told to stop"
             return why_paused(self.workspace.layout) or ""
 
         system = system_prompt(case, self.role.name)
@@ -279,9 +298,8 @@ class SessionRunner:
         is_verdict = fields["from"] in ("qa", "security") and not step.ended
         return self.role.name in step.to or (is_verdict and fields["commit"] == step.commit)
 
-    def _account(self, ending: Ending, budget: TicketBudget) -> None:
+    def _account(self, ending: Ending) -> None:
         self.session.usage += ending.usage
-        self.session.turns += budget.turns
         if ending.model and ending.model not in self.session.models:
             self.session.models.append(ending.model)
         if self.session.cost is not None and ending.usage != Usage():
@@ -291,6 +309,7 @@ class SessionRunner:
     def _close(self) -> None:
         """Publish the record: after it the manifest is used up, unless the session could not do its work."""
         self.session.retries = self.budget.retries
+        self.session.turns = self.budget.turns
         record = record_of(self.session, datetime.now(UTC))
         publish_record(self.workspace.layout, record)
         self.log.info("session ends", outcome=record.outcome, turns=record.turns, retries=record.retries)

@@ -11,6 +11,7 @@ from watchbill.tools.sandbox.choosing import Attempt, attempt_forbidden_acts, ch
 from watchbill.tools.sandbox.contract import Limits, Result, Sandbox
 from watchbill.tools.sandbox.output import clean_text, cut_middle
 from watchbill.tools.sandbox.seatbelt import Seatbelt
+from watchbill.tools.sandbox.stoppable import Stoppable
 from watchbill.tools.sandbox.unconfined import Unconfined
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Seatbelt",
+    "Stoppable",
     "Unconfined",
     "attempt_forbidden_acts",
     "choose",

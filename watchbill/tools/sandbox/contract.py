@@ -49,7 +49,10 @@ class Result:
 class Sandbox(Protocol):
     """Runs a command where it can write its worktree and a scratch folder, and nothing else."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What is stamped on records: bubblewrap, seatbelt or none."""
+        ...
 
     def run(
         self,

@@ -91,7 +91,8 @@ def _base(current: str | None, branches: Sequence[str]) -> tuple[str | None, lis
     """The branch that work starts from, and what a person should know about the choice."""
     own = [branch for branch in branches if not branch.startswith("watchbill/")]
     if not own:
-        return None, ["The repository has no branch with a commit yet: make a first commit, then run init."]
+        mend = "make one (git switch -c main), then set [project] base to it"
+        return None, [f"The repository has no branch of its own to start from: {mend}."]
     if current in MAIN_BRANCHES and current in own:
         return current, []
     for branch in MAIN_BRANCHES:
