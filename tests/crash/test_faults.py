@@ -15,13 +15,13 @@ from tests.crash.scenes import SCENES
 # How many points of each kind, in the order of FAULTS.
 KILLED, CUT, FULL, BROKEN, INTERRUPTED = FAULTS
 SAMPLES = {
-    "plan": {KILLED: 8, FULL: 4, BROKEN: 4, INTERRUPTED: 2},
+    "plan": {KILLED: 6, FULL: 3, BROKEN: 3, INTERRUPTED: 2},
     "ticket": {KILLED: 6, FULL: 4, BROKEN: 5, INTERRUPTED: 2},
-    "approve": {KILLED: 10, FULL: 4, BROKEN: 5, INTERRUPTED: 2},
+    "approve": {KILLED: 8, FULL: 3, BROKEN: 4, INTERRUPTED: 2},
     "build": {KILLED: 6, CUT: 3, FULL: 2, BROKEN: 2, INTERRUPTED: 1},
     "qa": {KILLED: 2, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
     "security": {KILLED: 1, CUT: 1, BROKEN: 1},
-    "merge": {KILLED: 4, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
+    "merge": {KILLED: 3, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
 }
 # The dearest first, so that two processes end at about the same time.
 CASES = [

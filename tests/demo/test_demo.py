@@ -166,6 +166,14 @@ def test_verify_finds_nothing_wrong(played: Played) -> None:
     assert found["violations"] == []
 
 
+def test_every_line_of_the_log_says_who_about_what_and_when(played: Played) -> None:
+    (log,) = played.layout.logs.glob("*.jsonl")
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert len(lines) > 100
+    for line in lines:
+        assert {"session", "agent", "ticket", "turn", "timestamp", "level", "event"} <= line.keys(), line
+
+
 def test_the_next_run_has_nothing_to_do_and_asks_nobody(played: Played, tmp_path: Path) -> None:
     copy = a_copy(played, tmp_path)
     with ScriptedModel(Script(title="silence")) as model:

@@ -81,7 +81,7 @@ class SessionRunner:
         path = workspace.layout.journal(manifest.id)
         opened = sum(1 for line in journal.read(path) if line.get("event") == "open")
         self.session = Session(f"{manifest.id}-{opened + 1}", manifest.agent, manifest.id, datetime.now(UTC))
-        self.log = log.bind(session=self.session.id, agent=manifest.agent)
+        self.log = log.bind(session=self.session.id, agent=manifest.agent, ticket="", turn=0)
         caps = Caps(manifest.soft_turns, manifest.hard_turns)
         self.budget = SessionBudget.open(path, self.session.id, caps)
         self.access = access_for(workspace, self.role.name)
