@@ -23,6 +23,7 @@ _PACKAGES = {"ext4": "e2fsprogs", "xfs": "xfsprogs"}
 _SHUTDOWN = 0x8004587D
 _NO_LOG_FLUSH = 2
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_ENVIRONMENT = {**os.environ, "PATH": _PATH}
 
 
 @dataclass
@@ -56,6 +57,14 @@ class Disk:
     def come_back(self) -> None:
         """The machine starts again."""
         self.unmount()
+        # A sandbox that is just being made elsewhere has a copy of all mounts for a moment, which would keep the dead
+        # file system for the next mount.
+        for _ in range(200):
+            if not subprocess.run(
+                ["losetup", "--associated", self.image], capture_output=True, timeout=30, env=_ENVIRONMENT
+            ).stdout:
+                break
+            time.sleep(0.1)
         self.mount()
 
     def sync(self) -> None:
@@ -65,7 +74,7 @@ class Disk:
     def unmount(self) -> None:
         """Raises AssertionError when something holds it for seconds."""
         for _ in range(50):
-            done = subprocess.run(["umount", self.place], capture_output=True, text=True, timeout=30)
+            done = subprocess.run(["umount", self.place], capture_output=True, text=True, timeout=30, env=_ENVIRONMENT)
             if done.returncode == 0:
                 return
             time.sleep(0.1)
@@ -90,10 +99,10 @@ def disk(folder: Path, kind: str) -> Iterator[Disk]:
         with suppress(AssertionError):
             made.unmount()
         # Nothing when it is unmounted; else it goes as soon as nobody holds it any more.
-        subprocess.run(["umount", "--lazy", made.place], capture_output=True, timeout=30)
+        subprocess.run(["umount", "--lazy", made.place], capture_output=True, timeout=30, env=_ENVIRONMENT)
         made.image.unlink()
 
 
 def _call(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": _PATH})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=_ENVIRONMENT)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"

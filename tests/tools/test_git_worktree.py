@@ -465,6 +465,19 @@ def test_a_leftover_of_a_registration_is_cleared(repository: Repository, place: 
     assert git(repository.root, "worktree", "list").count("\n") == 1
 
 
+@pytest.mark.parametrize("was_complete", [True, False])
+def test_what_a_power_cut_left_half_checked_out_is_not_taken_for_work(
+    repository: Repository, place: Path, start: str, was_complete: bool
+) -> None:
+    tree = repository.worktree(place, BRANCH, start)
+    (tree.path / "README.md").write_bytes(b"")
+    (tree.git_dir / "gitdir").write_bytes(b"")
+    if not was_complete:
+        tree.not_ready()
+    again = repository.worktree(place, BRANCH, start)
+    assert again.changed() == (["README.md"] if was_complete else [])
+
+
 def test_a_reset_moves_branch_and_files(tree: Worktree, home: Path, start: str) -> None:
     write_files(tree.path, {"new.txt": "1"})
     tree.commit_all("Work", NOW)

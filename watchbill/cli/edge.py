@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from watchbill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_TRY_LATER, EXIT_USAGE, WatchbillError
 
 INTERRUPTED = 130
+STOP = (signal.SIGINT, signal.SIGTERM)
 # Typer ends with this when whoever read our output has gone away; no verb of ours does.
 _NOBODY_READS = 1
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -24,8 +25,8 @@ _KEPT = "What was done so far is kept; the next run goes on from there."
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
     _print_in_any_encoding()
-    # A scheduler that stops a job asks like this: it ends as if somebody had pressed Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for word in STOP:
+        signal.signal(word, _stop_once)
     try:
         code = _call(arguments)
         if sys.stdout is not None:
@@ -35,9 +36,6 @@ def run(arguments: Sequence[str]) -> int:
         _say(error.reason, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        # Once is enough: a second time would only break the tidying up.
-        for word in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(word, signal.SIG_IGN)
         _say("stopped", _KEPT)
         return INTERRUPTED
     except BrokenPipeError:
@@ -54,6 +52,13 @@ def run(arguments: Sequence[str]) -> int:
         traceback.print_exc()
         _say("this is a defect of Watchbill's", "Nothing that was published is lost. Please report the lines above.")
         return EXIT_DEFECT
+
+
+def _stop_once(_number: int, _frame: object) -> None:
+    """Ctrl-C, or a scheduler that ends a job. Once is enough: a second time would only break the tidying up."""
+    for word in STOP:
+        signal.signal(word, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _call(arguments: Sequence[str]) -> int:

@@ -65,6 +65,14 @@ _WORTH_ANOTHER_TRY = (
     "Resource temporarily unavailable",
     "Too many open files",
     ".lock': File exists",
+    # What git says of a full or broken disk when it leaves out the reason.
+    "couldn't write",
+    "couldn't set '",
+    "could not write",
+    "failed to write",
+    "unable to write",
+    "unable to create directory",
+    "write error",
 )
 
 

@@ -247,7 +247,7 @@ class Repository:
         if self.head_of(branch) is None:
             self.create_branch(branch, start)
         tip = self.head_of(branch) or start
-        was_used = path.is_dir() and any(path.iterdir())
+        was_used = path.is_dir() and any(path.iterdir()) and not self._was_cut_off(path)
         known = self._sound_admin(path)
         tree = Worktree(path, known or self._register(path, tip))
         owner = tree.ready_for()
@@ -304,7 +304,11 @@ class Repository:
         """The objects, through GitPython, with the same environment as every other call of git."""
         import git as gitpython
 
-        with gitpython.Repo(self.common_dir) as repo:
+        try:
+            opened = gitpython.Repo(self.common_dir)
+        except (OSError, gitpython.exc.InvalidGitRepositoryError) as error:
+            raise TryLater(f"{self.common_dir} cannot be read: {error}.", "Look at the disk.") from error
+        with opened as repo:
             places = {"GIT_DIR": str(self.common_dir), "GIT_OBJECT_DIRECTORY": str(self.common_dir / "objects")}
             repo.git.update_environment(**environment(), **places)
             yield repo
@@ -395,6 +399,20 @@ class Repository:
             if Path(os.path.normpath(entry.parent / named)) == path / ".git":
                 return entry.parent
         return None
+
+    def _was_cut_off(self, path: Path) -> bool:
+        """Whether a worktree was being made at `path` when the machine died: its files may be empty or half there."""
+        for admin in sorted((self.common_dir / "worktrees").glob("*/")):
+            try:
+                named = os.fsdecode((admin / "gitdir").read_bytes().strip())
+            except FileNotFoundError:
+                named = ""
+            is_ours = named in (str(path / ".git"), f"{path}.new/.git") or (
+                not named.strip("\0") and admin.name.startswith(f"{path.name}.new")
+            )
+            if is_ours and Worktree(path, admin).ready_for() is None:
+                return True
+        return False
 
     def _sound_admin(self, path: Path) -> Path | None:
         """The same, ready for use: without dead locks, and with the worktree's `.git` file as it should be."""
