@@ -162,8 +162,9 @@ def test_several_tickets_at_once_keep_every_cap_and_their_own_worktrees(tmp_path
         assert max(by_ticket(on).values()) <= 4
         for number in (1, 2, 3):
             assert on.files(f"T-{number:04}") == (f"own-{number}.txt",)
-        order = [request.ticket for request in on.requests[:3]]
-        assert len(set(order)) == 3, "the first three are worked side by side"
+        order = [request.ticket for request in on.requests]
+        ended = len(order) - order[::-1].index(order[0])
+        assert len(set(order[:ended])) > 1, "others are begun before the first has ended"
         assert session.turns == len(on.requests)
 
 
