@@ -647,13 +647,13 @@ exec /usr/bin/bwrap "$@\""""
 
 
 def test_the_profile_denies_by_default_and_names_what_it_allows() -> None:
-    text = profile([Path("/opt/venv")], [Path("/work/T-1")], [Path("/work/T-1/.git")], network=False)
+    text = profile([Path("/opt/venv")], [Path("/srv/T-1")], [Path("/srv/T-1/.git")], network=False)
     assert text.startswith("(version 1)\n(deny default)\n")
     assert "network" not in text
     assert '(subpath "/Users")' not in text
     assert "(allow default)" not in text
     writable = text.index("(allow file-write*")
-    protected = text.index('(deny file-write*\n  (subpath "/work/T-1/.git"))')
+    protected = text.index('(deny file-write*\n  (subpath "/srv/T-1/.git"))')
     assert protected > writable, "the later rule wins"
     assert text.count("(") == text.count(")")
 
