@@ -41,7 +41,7 @@ def hand_over(
             raise Stale(f"{ticket} has moved on meanwhile", "Nothing was published; run it again.")
         handoff = _numbered(workspace, history, fields, now)
         try:
-            history = append(workspace.layout, history, handoff)
+            history = append(workspace.layout, history, handoff, workspace.histories)
         except Stale:
             continue
         step = step_of(workspace, history)

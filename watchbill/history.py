@@ -14,7 +14,8 @@ from watchbill.documents.handoff import Handoff
 from watchbill.documents.ticket import Ticket
 from watchbill.errors import Damaged
 from watchbill.files.document import read_bytes
-from watchbill.files.publish import publish, sha256
+from watchbill.files.publish import sha256
+from watchbill.files.store import LocalStore, Store
 from watchbill.layout import DAMAGED_SUFFIX, DOCUMENT_NUMBER, Layout
 
 
@@ -131,13 +132,17 @@ def read_ticket(path: Path) -> TicketFile:
     return TicketFile(Ticket.parse(data, path), path, sha256(data))
 
 
-def read_history(layout: Layout, ticket: str, file: TicketFile | None) -> History:
-    """Read the documents of one ticket, in order, and say what is damaged or missing."""
+def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: Store | None = None) -> History:
+    """Read the documents of one ticket, in order, and say what is damaged or missing.
+
+    They are kept in `store`; by default that is the workspace's own folder.
+    """
+    store = store or LocalStore(layout.handoffs)
     documents: list[Recorded] = []
     damaged: list[Damaged] = []
-    for path in _numbered(layout.history_of(ticket)):
+    for path in _numbered(layout, store.list(ticket)):
         try:
-            documents.append(_read_document(path, ticket))
+            documents.append(_read_document(store, path, ticket))
         except Damaged as error:
             damaged.append(error)
     damaged.sort(key=lambda error: error.path.name)
@@ -160,27 +165,31 @@ def histories_on_disk(layout: Layout) -> list[str]:
     return sorted(path.name for path in layout.handoffs.iterdir() if path.is_dir())
 
 
-def append(layout: Layout, history: History, handoff: Handoff) -> History:
+def append(layout: Layout, history: History, handoff: Handoff, store: Store | None = None) -> History:
     """Publish the next document of a history. Raises `Stale` when somebody else published that number first."""
     data = handoff.render()
     path = layout.handoff(history.id, handoff.seq)
-    publish(path, data)
+    (store or LocalStore(layout.handoffs)).publish(_name(path), data)
     recorded = Recorded(handoff, sha256(data), path)
     return replace(history, documents=(*history.documents, recorded))
 
 
-def _numbered(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := DOCUMENT_NUMBER.fullmatch(path.name))]
+def _numbered(layout: Layout, names: Iterable[str]) -> list[Path]:
+    paths = [layout.handoffs / name for name in names]
+    found = [(int(match[1]), path) for path in paths if (match := DOCUMENT_NUMBER.fullmatch(path.name))]
     return [path for _, path in sorted(found)]
 
 
-def _read_document(path: Path, ticket: str) -> Recorded:
+def _name(path: Path) -> str:
+    """What a store calls a document: its last folder and its number."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def _read_document(store: Store, path: Path, ticket: str) -> Recorded:
     if path.suffix == DAMAGED_SUFFIX:
         raise Damaged(path, "it was set aside as damaged")
     try:
-        data = read_bytes(path, Handoff.limit)
+        data = store.read(_name(path), Handoff.limit)
     except OSError as error:
         raise Damaged(path, f"it cannot be read ({error.strerror})") from error
     handoff = Handoff.parse(data, path)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from watchbill.documents.agent import AgentFile
     from watchbill.documents.routing import Routing
     from watchbill.documents.settings import Settings
+    from watchbill.files.store import Store
     from watchbill.history import Backlog, History
 
 
@@ -79,6 +80,13 @@ class Workspace:
         )
         return sha256(b"\0".join(sha256(part).encode() for part in parts))
 
+    @cached_property
+    def histories(self) -> Store:
+        """Where the documents of all histories are kept."""
+        from watchbill.files.store import LocalStore
+
+        return LocalStore(self.layout.handoffs)
+
     def backlog(self) -> Backlog:
         """All tickets as they stand now."""
         from watchbill.history import read_backlog
@@ -89,7 +97,7 @@ class Workspace:
         """One ticket's history as it stands now."""
         from watchbill.history import read_history
 
-        return read_history(self.layout, ticket, (backlog or self.backlog()).get(ticket))
+        return read_history(self.layout, ticket, (backlog or self.backlog()).get(ticket), self.histories)
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -75,13 +75,13 @@ class Document(Strict):
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"watchbill/{cls.kind}/1", **schema}
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
     """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else."""
     if path.is_symlink() or not path.is_file():
         raise Damaged(path, "it is not an ordinary file")
     try:
         with path.open("rb") as file:
-            return file.read(limit + 1)
+            return file.read() if limit is None else file.read(limit + 1)
     except OSError as error:
         raise Damaged(path, f"it cannot be read ({error.strerror})") from error
 

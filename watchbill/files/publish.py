@@ -36,7 +36,7 @@ _LATER = {
 
 
 @contextmanager
-def disk_trouble(path: Path) -> Iterator[None]:
+def disk_trouble(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn an `OSError` about the disk into `TryLater` with a reason; `FileExistsError` passes unchanged."""
     try:
         yield
@@ -45,7 +45,7 @@ def disk_trouble(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = _LATER.get(error.errno or 0, error.strerror or "the disk refused")
         hint = "Nothing was lost. Put it right; the next run carries on."
-        raise TryLater(f"cannot write {path}: {reason}", hint) from error
+        raise TryLater(f"cannot {doing} {path}: {reason}", hint) from error
 
 
 def sync(descriptor: int) -> None:
