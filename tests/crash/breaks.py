@@ -67,3 +67,19 @@ def without_the_lock() -> None:
     for module in (run, runner):
         if "held" in vars(module):
             vars(module)["held"] = held
+
+
+def with_documents_written_in_place() -> None:
+    from watchbill.stages import tickets
+
+    def publish(path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+
+    vars(tickets)["publish"] = publish
+
+
+def with_documents_renamed_into_place() -> None:
+    from watchbill.files.publish import replace
+    from watchbill.stages import tickets
+
+    vars(tickets)["publish"] = replace

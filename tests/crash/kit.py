@@ -162,9 +162,9 @@ class Arena:
         with model_for(scene, self.set(scene)) as on:
             yield on
 
-    def run(self, on: Stage, verb: Sequence[str], patch: str = "") -> Done:
-        """A verb, undisturbed."""
-        return self._run(on, verb, [], patch)
+    def run(self, on: Stage, verb: Sequence[str], patch: str = "", log: Path | None = None) -> Done:
+        """A verb, undisturbed; with a `log` its calls are written there."""
+        return self._run(on, verb, [], patch, log=log)
 
     def record(self, scene: Scene) -> list[Call]:
         """The calls of the scene's verb that change the arena and at which a fault can be injected."""

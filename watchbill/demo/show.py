@@ -21,7 +21,7 @@ from pathlib import Path
 from watchbill.demo.server import ScriptedModel
 from watchbill.documents.script import parse
 from watchbill.errors import Misconfigured
-from watchbill.files.publish import replace
+from watchbill.files.publish import publish, replace
 from watchbill.stages.init import init
 from watchbill.workspace import Workspace
 
@@ -46,7 +46,7 @@ def set_stage(folder: Path, now: datetime) -> Workspace:
         _commit(repo)
         made = init(folder / "workspace", repo, now)
         for ticket in sorted((sample / "tickets").glob("*.md")):
-            shutil.copyfile(ticket, made.root / "tickets" / ticket.name)
+            publish(made.root / "tickets" / ticket.name, ticket.read_bytes())
     _change_settings(made.root / "watchbill.toml")
     return Workspace(made.root)
 
