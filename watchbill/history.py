@@ -125,10 +125,7 @@ def ticket_files(layout: Layout) -> Iterable[Path]:
 
 def read_ticket(path: Path) -> TicketFile:
     """Read one ticket. Raises `Damaged`."""
-    try:
-        data = read_bytes(path, Ticket.limit)
-    except OSError as error:
-        raise Damaged(path, f"it cannot be read ({error.strerror})") from error
+    data = read_bytes(path, Ticket.limit)
     return TicketFile(Ticket.parse(data, path), path, sha256(data))
 
 
@@ -188,10 +185,7 @@ def _name(path: Path) -> str:
 def _read_document(store: Store, path: Path, ticket: str) -> Recorded:
     if path.suffix == DAMAGED_SUFFIX:
         raise Damaged(path, "it was set aside as damaged")
-    try:
-        data = store.read(_name(path), Handoff.limit)
-    except OSError as error:
-        raise Damaged(path, f"it cannot be read ({error.strerror})") from error
+    data = store.read(_name(path), Handoff.limit)
     handoff = Handoff.parse(data, path)
     if handoff.ticket != ticket or f"{handoff.seq:04}.md" != path.name:
         raise Damaged(path, f"it says that it is document {handoff.seq} of {handoff.ticket}")

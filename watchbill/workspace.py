@@ -111,8 +111,11 @@ def open_workspace(start: Path) -> Workspace:
 
 
 def _bytes(path: Path) -> bytes:
+    from watchbill.files.publish import passing_trouble
+
     try:
-        return path.read_bytes()
+        with passing_trouble(path):
+            return path.read_bytes()
     except OSError as error:
         hint = "Copy it from a fresh workspace (watchbill init), or put your own there."
         raise Misconfigured(f"{path} cannot be read ({error.strerror})", hint) from error

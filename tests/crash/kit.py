@@ -126,7 +126,8 @@ class Resident:
 class Arena:
     """Where scenes are set, one at a time: at `place`, which belongs to one test process alone.
 
-    What must survive the place itself (the scenes' beginnings, logs, output) lies in `root`.
+    What must survive the place itself (the scenes' beginnings, logs, output) lies in `root`. The place has a folder of
+    its own around it, `ground`, on which another disk can be mounted.
     """
 
     root: Path
@@ -139,7 +140,11 @@ class Arena:
 
     def __post_init__(self) -> None:
         if self.place == Path():
-            self.place = self.root / "arena"
+            self.place = self.ground / "arena"
+
+    @property
+    def ground(self) -> Path:
+        return self.root / "ground"
 
     @property
     def workspace(self) -> Workspace:

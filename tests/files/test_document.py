@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
+from tests.files.straced import traced
 from watchbill.errors import Damaged
 from watchbill.files.document import Document, Moment, read_bytes
 
@@ -114,3 +115,22 @@ def test_the_schema_is_of_the_front_matter_alone() -> None:
     assert schema["$id"] == "watchbill/note/1"
     assert schema["additionalProperties"] is False
     assert "body" not in schema["properties"] and "from" in schema["properties"]
+
+
+@pytest.mark.parametrize("error", ["EIO", "EMFILE"])
+def test_a_document_is_not_damaged_because_the_machine_cannot_read_it_now(tmp_path: Path, error: str) -> None:
+    folder = tmp_path / "handoffs"
+    folder.mkdir()
+    (folder / "0001.md").write_bytes(b"whole")
+    program = """
+from watchbill.files.document import read_bytes
+try:
+    print(read_bytes(folder / "0001.md"))
+except TryLater as error:
+    print("later:", error.reason)
+"""
+    dry = traced(program, folder)
+    assert dry.stdout == "b'whole'\n"
+    number = dry.position("open", 1, folder / "0001.md")
+    done = traced(program, folder, f"openat:error={error}:when={number}")
+    assert done.stdout.startswith(f"later: cannot read {folder / '0001.md'}: "), done

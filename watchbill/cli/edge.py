@@ -19,6 +19,7 @@ STOP = (signal.SIGINT, signal.SIGTERM)
 # Typer ends with this when whoever read our output has gone away; no verb of ours does.
 _NOBODY_READS = 1
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _KEPT = "What was done so far is kept; the next run goes on from there."
 
 
@@ -46,6 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in _DISK:
             _print_no_more()
             _say(f"could not write: {error}", f"{_KEPT} Make room, or mend the disk.")
+            return EXIT_TRY_LATER
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            _say(f"could not go on: {error}", f"{_KEPT} Close what holds so much of this machine, or allow more.")
             return EXIT_TRY_LATER
         import traceback
 

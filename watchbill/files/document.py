@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, Val
 
 from watchbill.errors import Damaged
 from watchbill.files import front_matter
+from watchbill.files.publish import passing_trouble
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -76,12 +77,16 @@ class Document(Strict):
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
-    """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else."""
-    if path.is_symlink() or not path.is_file():
-        raise Damaged(path, "it is not an ordinary file")
+    """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else.
+
+    Raises `TryLater` for trouble that is not the file's own: it must not be set aside for that.
+    """
     try:
-        with path.open("rb") as file:
-            return file.read() if limit is None else file.read(limit + 1)
+        with passing_trouble(path):
+            if path.is_symlink() or not path.is_file():
+                raise Damaged(path, "it is not an ordinary file")
+            with path.open("rb") as file:
+                return file.read() if limit is None else file.read(limit + 1)
     except OSError as error:
         raise Damaged(path, f"it cannot be read ({error.strerror})") from error
 

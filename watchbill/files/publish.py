@@ -23,7 +23,7 @@ FOLDER_MODE = 0o700
 TEMPORARY_SUFFIX = ".tmp"
 
 _LATER = {
-    errno.ENOSPC: "the disk is full",
+    errno.ENOSPC: "the disk is full, or has no room for more files",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EIO: "the disk reported an input/output error",
@@ -32,7 +32,12 @@ _LATER = {
     errno.EACCES: "permission was denied",
     errno.EPERM: "the operation is not permitted",
     errno.EINTR: "the call was interrupted",
+    errno.ENOMEM: "there is no memory left",
+    errno.ESTALE: "the network disk has lost the file for now",
 }
+# What says nothing about the file itself, so that another run may well read it.
+_PASSING = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.ENOMEM, errno.ESTALE)
+_HINT = "Nothing was lost. Put it right; the next run carries on."
 
 
 @contextmanager
@@ -44,8 +49,21 @@ def disk_trouble(path: Path, doing: str = "write") -> Iterator[None]:
         raise
     except OSError as error:
         reason = _LATER.get(error.errno or 0, error.strerror or "the disk refused")
-        hint = "Nothing was lost. Put it right; the next run carries on."
-        raise TryLater(f"cannot {doing} {path}: {reason}", hint) from error
+        raise TryLater(f"cannot {doing} {path}: {reason}", _HINT) from error
+
+
+@contextmanager
+def passing_trouble(path: Path) -> Iterator[None]:
+    """Turn an `OSError` that says nothing about `path` itself, while it is read, into `TryLater`.
+
+    Every other one passes unchanged: it is for the caller to say what a file that cannot be read means.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise TryLater(f"cannot read {path}: {_LATER[error.errno]}", _HINT) from error
+        raise
 
 
 def sync(descriptor: int) -> None:
@@ -163,6 +181,9 @@ def _drop(temporary: Path) -> None:
     try:
         temporary.unlink(missing_ok=True)
     except OSError as error:
+        # On a disk that takes nothing, removing what was never made fails as well.
+        if not os.path.lexists(temporary):
+            return
         # A left-over temporary file is swept up by the next run; it must not hide what really went wrong.
         print(f"left {temporary}: {error}", file=sys.stderr)
 

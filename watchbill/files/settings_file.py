@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from watchbill.errors import Misconfigured
+from watchbill.files.publish import passing_trouble
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -31,7 +32,8 @@ _PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([\w\-]+))\s*\.?""")
 def load(path: Path, model: type[Model]) -> Model:
     """Read and validate the file at `path`. Raises `Misconfigured` naming the file, the line and the mend."""
     try:
-        data = path.read_bytes()
+        with passing_trouble(path):
+            data = path.read_bytes()
     except FileNotFoundError:
         raise Misconfigured(f"{path} is missing", "Make a workspace with: watchbill init DIR --repo PATH") from None
     except OSError as error:
