@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_opened_is_damaged(tmp_path: Path, monkeypatch: py
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "a.md").write_bytes(b"")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Damaged, match="Permission denied"):
         Note.load(tmp_path / "a.md")
 

@@ -6,6 +6,9 @@ author. Each kind of document is its own module in `documents/`.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -79,16 +82,31 @@ class Document(Strict):
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
     """The bytes of an ordinary file, one more than `limit` at most. Raises `Damaged` for anything else.
 
-    Raises `TryLater` for trouble that is not the file's own: it must not be set aside for that.
+    Raises `TryLater` for trouble that is not the file's own: it must not be set aside for that. The file is opened
+    before it is looked at, so that nobody can put another in its place in between; a pipe is not waited for.
     """
     try:
         with passing_trouble(path):
-            if path.is_symlink() or not path.is_file():
-                raise Damaged(path, "it is not an ordinary file")
-            with path.open("rb") as file:
-                return file.read() if limit is None else file.read(limit + 1)
+            return _read_plain_file(path, limit)
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise Damaged(path, "it is not an ordinary file") from error
         raise Damaged(path, f"it cannot be read ({error.strerror})") from error
+
+
+def _read_plain_file(path: Path, limit: int | None) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Damaged(path, "it is not an ordinary file")
+        left = status.st_size + 1 if limit is None else limit + 1
+        data = os.read(descriptor, left)
+        while len(data) < min(status.st_size, left) and (more := os.read(descriptor, left - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def explain(error: ValidationError) -> str:
