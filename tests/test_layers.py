@@ -24,6 +24,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
     6: (
         "roles",
         "workspace",
+        "index",
+        "overview",
         "integration",
         "hand_over",
         "inbox",

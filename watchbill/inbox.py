@@ -73,7 +73,7 @@ def ask(layout: Layout, history: History, step: Step, now: datetime, diff: str =
     asked = []
     for question in step.questions:
         item = item_id(history.id, question.seq)
-        if _is_known(layout, item):
+        if is_known(layout, item):
             continue
         page = _page(history, question, now, diff)
         if _publish_once(layout.inbox_item(item), page):
@@ -84,7 +84,7 @@ def ask(layout: Layout, history: History, step: Step, now: datetime, diff: str =
 def ask_about_damage(layout: Layout, ticket: str, seq: int, path: Path, why: str, now: datetime) -> str | None:
     """Publish the item about a file that was set aside. `seq` is the document's number, 0 for the ticket's own file."""
     item = item_id(ticket, seq)
-    if _is_known(layout, item):
+    if is_known(layout, item):
         return None
     what = f"document {seq:04} of {ticket}" if seq else "a ticket"
     name = path.relative_to(layout.root)
@@ -152,7 +152,8 @@ def _files(layout: Layout) -> Iterable[Path]:
     return sorted(path for path in layout.inbox.glob("*.md") if ITEM_ID.fullmatch(path.stem))
 
 
-def _is_known(layout: Layout, item: str) -> bool:
+def is_known(layout: Layout, item: str) -> bool:
+    """Whether an item was published, answered or not."""
     return layout.inbox_item(item).exists() or layout.decided_item(item).exists()
 
 

@@ -108,6 +108,14 @@ class Layout:
         return self.private / "cache"
 
     @property
+    def index(self) -> Path:
+        return self.private / "index"
+
+    @property
+    def planned(self) -> Path:
+        return self.cache / "planned.json"
+
+    @property
     def paused(self) -> Path:
         return self.root / "PAUSED"
 

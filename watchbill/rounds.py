@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watchbill.documents.manifest import Agent
-from watchbill.history import histories_on_disk
+from watchbill.overview import overview_of
 from watchbill.rules.planning import natural
 from watchbill.stages import merge as merging
 from watchbill.stages import plan as planning
@@ -50,13 +50,13 @@ def go_round(
     night = Night()
     while night.rounds < MOST_ROUNDS:
         night.rounds += 1
-        before = _documents(workspace)
+        before = overview_of(workspace).documents
         between()
         night.merges += merge_ready(workspace, sandbox, log)
         _sessions(workspace, BUILDERS, sandbox, log, options, night)
         _sessions(workspace, REVIEWERS, sandbox, log, options, night)
         night.merges += merge_ready(workspace, sandbox, log)
-        if _documents(workspace) == before:
+        if overview_of(workspace).documents == before:
             break
     return night
 
@@ -72,11 +72,9 @@ def merge_ready(workspace: Workspace, sandbox: Callable[[Repository], Sandbox], 
 
 def ready_to_merge(workspace: Workspace) -> list[str]:
     """The tickets whose next step is the merge: the more urgent first, then the older."""
-    seen = planning.situation(workspace)
-    ready = [ticket for ticket, step in seen.steps.items() if "merge" in step.to]
+    cards = [card for card in overview_of(workspace).cards.values() if "merge" in card.to]
     order = ("critical", "high", "medium", "low")
-    tickets = seen.backlog.tickets
-    return sorted(ready, key=lambda ticket: (order.index(tickets[ticket].ticket.priority), natural(ticket)))
+    return [card.ticket for card in sorted(cards, key=lambda card: (order.index(card.priority), natural(card.ticket)))]
 
 
 def _sessions(
@@ -93,7 +91,7 @@ def _sessions(
     anew = tuple(agent for agent in able if agent not in resumed)
     planned = (
         *resumed,
-        *(manifest.agent for manifest in planning.plan(workspace, datetime.now(UTC), anew, spent=night.spent)),
+        *(planned.agent for planned in planning.renew(workspace, datetime.now(UTC), anew, night.spent)),
     )
     with ThreadPoolExecutor(max_workers=len(agents)) as pool:
         futures = {agent: pool.submit(running.run, workspace, agent, sandbox, log, options) for agent in planned}
@@ -129,8 +127,3 @@ def _goes_on(workspace: Workspace, agent: Agent, night: Night) -> bool:
     spent_before = workspace.settings.agents.named(agent).hard_turns - manifest.hard_turns
     night.spent[agent] = max(night.spent.get(agent, 0), spent_before + made)
     return True
-
-
-def _documents(workspace: Workspace) -> int:
-    layout = workspace.layout
-    return sum(sum(1 for _ in layout.history_of(ticket).glob("*.md")) for ticket in histories_on_disk(layout))

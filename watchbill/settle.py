@@ -16,9 +16,10 @@ from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import TEMPORARY_SUFFIX, move, publish, sha256
 from watchbill.files.quarantine import set_aside
 from watchbill.hand_over import step_of
-from watchbill.history import histories_on_disk, read_backlog, read_history
-from watchbill.inbox import ask, ask_about_damage, open_items, unreadable
-from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of
+from watchbill.history import histories_on_disk, read_history
+from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreadable
+from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of, item_id
+from watchbill.overview import Overview, overview_of
 from watchbill.tools.git import Repository, remove_empty_branches, remove_empty_objects
 from watchbill.workspace import Workspace
 
@@ -27,30 +28,30 @@ _OURS = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
 
 def settle(workspace: Workspace, now: datetime) -> list[str]:
     """Settle everything, and say what was done, a line each."""
+    seen = overview_of(workspace)
+    lines = [*_sweep(workspace, seen), *_mend_repository(workspace, seen)]
+    damage = list(_set_damage_aside(workspace, seen, now))
+    seen = overview_of(workspace) if damage else seen
     return [
-        *_sweep(workspace),
-        *_mend_repository(workspace),
-        *_set_damage_aside(workspace, now),
-        *_publish_missing_questions(workspace, now),
+        *lines,
+        *damage,
+        *_publish_missing_questions(workspace, seen, now),
         *_file_answered_items(workspace),
         *(f"{error.path.name} in the inbox cannot be read: {error.why}" for error in unreadable(workspace.layout)),
     ]
 
 
-def _sweep(workspace: Workspace) -> Iterable[str]:
+def _sweep(workspace: Workspace, seen: Overview) -> Iterable[str]:
     """Remove temporary files whose writer is dead: nothing was ever published from them."""
     layout = workspace.layout
     folders = [layout.tickets, layout.manifests, layout.inbox, layout.decided, layout.sessions, layout.quarantine]
-    folders += [layout.root, layout.cache, *layout.cache.glob("*/")]
-    folders += [layout.history_of(ticket) for ticket in histories_on_disk(layout)]
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-            match = _OURS.fullmatch(path.name)
-            if match and not _is_alive(int(match[1])):
-                path.unlink(missing_ok=True)
-                yield f"removed {path.name}, which a run that died had not finished writing"
+    folders += [layout.root, layout.private, layout.cache, *layout.cache.glob("*/")]
+    strays = (path for folder in folders if folder.is_dir() for path in folder.glob(f".*{TEMPORARY_SUFFIX}"))
+    for path in (*strays, *seen.strays):
+        match = _OURS.fullmatch(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+            yield f"removed {path.name}, which a run that died had not finished writing"
 
 
 def _is_alive(process: int) -> bool:
@@ -63,7 +64,7 @@ def _is_alive(process: int) -> bool:
     return process != os.getpid()
 
 
-def _mend_repository(workspace: Workspace) -> Iterable[str]:
+def _mend_repository(workspace: Workspace, seen: Overview) -> Iterable[str]:
     """Remove what a power cut left empty in the repository, and put branches back where the documents say they were."""
     folder = workspace.repo / ".git"
     if folder.is_file():
@@ -72,7 +73,7 @@ def _mend_repository(workspace: Workspace) -> Iterable[str]:
     if objects:
         yield f"removed {objects} empty object(s), which a power cut had left in the repository"
     integration = workspace.settings.project.integration
-    tickets = {branch_of(ticket): ticket for ticket in workspace.backlog().tickets}
+    tickets = {branch_of(ticket): ticket for ticket in seen.cards}
     for branch in remove_empty_branches(folder, [integration, *tickets]):
         repo = Repository.open(workspace.repo)
         if branch == integration:
@@ -106,17 +107,15 @@ def _newest(repo: Repository, commits: Iterable[str]) -> str | None:
     return newest
 
 
-def _set_damage_aside(workspace: Workspace, now: datetime) -> Iterable[str]:
+def _set_damage_aside(workspace: Workspace, seen: Overview, now: datetime) -> Iterable[str]:
     layout = workspace.layout
-    for error in read_backlog(layout).damaged:
+    for error in seen.damaged:
         ticket = _guess_id(error.path)
         kept = set_aside(error.path, error.why, layout.quarantine, layout.root, now)
         ask_about_damage(layout, ticket, 0, kept, error.why, now)
         yield f"set {error.path.name} aside: {error.why}"
-    for ticket in histories_on_disk(layout):
-        if not TICKET_ID.fullmatch(ticket):
-            continue
-        history = read_history(layout, ticket, None)
+    for history in seen.troubled:
+        ticket = history.id
         for error in history.damaged_files:
             yield from _keep_damaged_handoff(workspace, ticket, error, now)
         for seq in history.missing:
@@ -149,24 +148,23 @@ def _set_document_aside(workspace: Workspace, error: Damaged, kept: Path, now: d
         set_aside(error.path, error.why, layout.quarantine, layout.root, now)
 
 
-def _publish_missing_questions(workspace: Workspace, now: datetime) -> Iterable[str]:
-    backlog = workspace.backlog()
-    for ticket in backlog.tickets:
-        history = workspace.history(ticket, backlog)
-        if not history.documents:
+def _publish_missing_questions(workspace: Workspace, seen: Overview, now: datetime) -> Iterable[str]:
+    for ticket, card in seen.cards.items():
+        items = [item_id(ticket, seq) for seq in card.questions]
+        if all(is_known(workspace.layout, item) for item in items):
             continue
+        history = workspace.history(ticket)
         for item in ask(workspace.layout, history, step_of(workspace, history), now):
             yield f"asked again what a run that died could not ask: {item}"
 
 
 def _file_answered_items(workspace: Workspace) -> Iterable[str]:
     """An item whose answer is published, or whose ticket a human has ended, but which still lies in the inbox."""
-    backlog = workspace.backlog()
     for waiting in open_items(workspace.layout):
         match = ITEM_ID.fullmatch(waiting.item.id)
         if match is None or waiting.item.answers == 0:
             continue
-        history = workspace.history(waiting.item.ticket, backlog)
+        history = read_history(workspace.layout, waiting.item.ticket, None)
         answered = any(
             handoff.sender == "human"
             and (handoff.answers == waiting.item.answers or handoff.decision in ("reject", "close"))

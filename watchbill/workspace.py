@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from watchbill.documents.routing import Routing
     from watchbill.documents.settings import Settings
     from watchbill.files.store import Store
-    from watchbill.history import Backlog, History
+    from watchbill.history import Backlog, History, TicketFile
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,17 @@ class Workspace:
 
         return read_backlog(self.layout)
 
-    def history(self, ticket: str, backlog: Backlog | None = None) -> History:
+    def ticket_file(self, ticket: str) -> TicketFile | None:
+        """One ticket's file as it stands now; None when no file claims its id, or several do."""
+        from watchbill.index import ticket_file
+
+        return ticket_file(self.layout, ticket)
+
+    def history(self, ticket: str) -> History:
         """One ticket's history as it stands now."""
         from watchbill.history import read_history
 
-        return read_history(self.layout, ticket, (backlog or self.backlog()).get(ticket), self.histories)
+        return read_history(self.layout, ticket, self.ticket_file(ticket), self.histories)
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -116,7 +116,7 @@ def state(scene: Scene, workspace: Workspace) -> State:
     backlog = fresh.backlog()
     tickets: dict[str, object] = {}
     for ticket in sorted({*backlog.tickets, *histories_on_disk(layout)}):
-        history = fresh.history(ticket, backlog)
+        history = fresh.history(ticket)
         step = step_of(fresh, history)
         story = [
             (one.sender, one.outcome, one.decision, one.to, _tree(fresh, one.commit), _tree(fresh, one.candidate))

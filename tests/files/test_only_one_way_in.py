@@ -19,6 +19,7 @@ MAY_WRITE = {
     "files/publish.py": ("link open rename", "documents: the one way in"),
     "files/journal.py": ("open", "lines, each synced, of the requests that were made"),
     "files/locks.py": ("open", "locks, which hold the number of a process"),
+    "index/kept.py": ("fdopen open replace", "the index, which may be lost at any time"),
     "tools/log.py": ("open", "the log, which may be lost"),
     "tools/git/command.py": ("write_text", "the settings of a passing room for git"),
     "tools/git/merging.py": ("write_bytes", "attributes of files, in a passing room for git"),
@@ -34,6 +35,7 @@ MAY_WRITE = {
 }
 # Derived files, which are made anew at will.
 MAY_REPLACE = {
+    "stages/plan.py": "from what a standing manifest was made",
     "roles/build.py": "a list of files that a set-up made",
     "roles/evidence.py": "what the checks said about a commit",
     "cli/scheduling.py": "jobs for the machine's own scheduler",

@@ -15,7 +15,7 @@ from tests.stories import NOW, ONE, TWO, Story, a_finding, a_ticket, passed
 from watchbill.documents.manifest import Agent, Manifest
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged
-from watchbill.history import Backlog, TicketFile
+from watchbill.rules.card import Card, card_of
 from watchbill.rules.next_step import next_step
 from watchbill.rules.planning import Heading, Situation, natural, plan
 
@@ -28,19 +28,15 @@ def heading(agent: Agent = "build") -> Heading:
 
 
 def situation(*stories: Story, waiting: int = 0, damaged: tuple[Damaged, ...] = ()) -> Situation:
-    """The situation of these tickets; two stories of the same id make a duplicate."""
-    files: dict[str, TicketFile] = {}
-    for story in stories:
-        assert story.history.ticket
-        path = Path(f"{story.history.id}.md")
-        files[story.history.id] = TicketFile(story.history.ticket, path, "0" * 64)
+    """The situation of these tickets."""
     return Situation(
-        backlog=Backlog(files, damaged),
-        histories={story.history.id: story.history for story in stories},
-        steps={story.history.id: story.step for story in stories},
-        waiting=waiting,
-        max_waiting=3,
+        cards={story.history.id: card(story) for story in stories}, waiting=waiting, max_waiting=3, damaged=damaged
     )
+
+
+def card(story: Story) -> Card:
+    assert story.history.ticket
+    return card_of(story.history.ticket, story.history, story.step)
 
 
 def new(ticket: str, **more: Any) -> Story:
@@ -204,7 +200,7 @@ def test_a_file_with_a_strange_name_is_skipped_like_any_other(name: str) -> None
 def test_an_id_that_files_share_is_nobodys() -> None:
     seen = situation(new("T-1"))
     paths = (Path("a.md"), Path("b.md"), Path("c.md"))
-    seen = replace(seen, backlog=replace(seen.backlog, duplicates={"T-5": paths}))
+    seen = replace(seen, duplicates={"T-5": paths})
     assert why_skipped(plan(heading(), seen, CAPS)) == {"T-5": "3 files claim this id: a.md, b.md and c.md"}
 
 
@@ -256,8 +252,8 @@ def test_the_same_tickets_give_the_same_bytes_and_every_ticket_is_accounted_for(
     assert sum(entry.turns for entry in found.entries) <= CAPS.hard_turns
     assert Manifest.model_validate_json(found.render()) == found
     for entry in found.entries:
-        step = next_step(situation(*stories).histories[entry.ticket], stories[0].routing, 3)
-        assert agent in step.to
+        [story] = [story for story in stories if story.history.id == entry.ticket]
+        assert agent in next_step(story.history, story.routing, 3).to
 
 
 def test_ids_that_read_alike_still_have_one_order() -> None:

@@ -140,3 +140,72 @@ def test_a_manifest_is_plain_json(tmp_path: Path) -> None:
     plan(workspace, NOW, ("build",))
     value = json.loads(workspace.layout.manifest("build-0001").read_bytes())
     assert value["schema"] == "watchbill/manifest/1"
+
+
+# A manifest is remembered by what it was made from.
+
+
+@pytest.fixture
+def remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watchbill.stages.plan.MANY", 1)
+
+
+def not_decided_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise AssertionError(f"it was decided again, from {len(given)} things")
+
+    monkeypatch.setattr("watchbill.stages.plan.decide", refuse)
+
+
+@pytest.mark.usefixtures("remembering")
+def test_what_planning_does_not_look_at_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = small(tmp_path)
+    first = plan(workspace, NOW)
+    write_ticket(workspace, "T-0001", ticket_text("T-0001", "First", body="Said in better words."))
+    not_decided_again(monkeypatch)
+    assert plan(workspace, NOW + timedelta(hours=1)) == first
+
+
+@pytest.mark.usefixtures("remembering")
+@pytest.mark.parametrize(
+    "change", ["priority", "new", "gone", "damaged", "caps", "base", "manifest", "inbox", "prompt"]
+)
+def test_whatever_planning_looks_at_makes_it_decide_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    layout = workspace.layout
+    if change == "priority":
+        write_ticket(workspace, "T-0001", ticket_text("T-0001", "First", priority="high"))
+    elif change == "new":
+        write_ticket(workspace, "T-0009", "Another")
+    elif change == "gone":
+        (layout.tickets / "T-0001.md").unlink()
+    elif change == "damaged":
+        write_ticket(workspace, "T-0010", "---\nid: nonsense\n---\n")
+    elif change == "caps":
+        change_settings(
+            workspace, {"agents": {"build": {**workspace.settings.agents.build.model_dump(), "hard_turns": 99}}}
+        )
+    elif change == "base":
+        commit_files(workspace.repo, {"later.txt": "x\n"}, "the owner goes on")
+    elif change == "manifest":
+        layout.manifest("build-0001").write_text("{")
+    elif change == "inbox":
+        (layout.inbox / "T-0001-0001.md").write_text("a question")
+    elif change == "prompt":
+        layout.agent_file("build").write_text(layout.agent_file("build").read_text() + "\nBe brief.\n")
+    not_decided_again(monkeypatch)
+    with pytest.raises(AssertionError, match="decided again"):
+        plan(Workspace(workspace.root), NOW, ("build",))
+
+
+@pytest.mark.usefixtures("remembering")
+def test_a_manifest_that_a_session_began_with_is_not_planned_with_again(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    workspace.layout.journals.mkdir(parents=True, exist_ok=True)
+    workspace.layout.journal("build-0001").write_text('{"event": "open"}\n')
+    (second,) = plan(workspace, NOW, ("build",))
+    assert second.id == "build-0002"

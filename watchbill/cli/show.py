@@ -34,6 +34,10 @@ STATES = {
 }
 
 
+# What is read half awake is no longer than this; the lists themselves are whole.
+MOST_LINES = 40
+
+
 def as_json(value: Any) -> None:
     """One JSON document on standard output."""
     print(jsonlib.dumps(value, ensure_ascii=False, indent=2, default=str))
@@ -53,6 +57,11 @@ def table(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
         last = row[-1]
         left = max(20, room - len(line) - 2)
         print(f"{line}  {last if len(last) <= left else last[: left - 1] + '…'}".rstrip())
+
+
+def _rest(number: int, where: str) -> None:
+    if number > MOST_LINES:
+        print(f"  … and {number - MOST_LINES:,} more; {where}")
 
 
 def plain(text: object) -> str:
@@ -113,7 +122,8 @@ def manifests(planned: list[Manifest], dry_run: bool, json: bool) -> None:
     left = sorted(item for item in skipped if item[0] not in entered)
     if left:
         print("left alone:")
-        table(left)
+        table(left[:MOST_LINES])
+        _rest(len(left), "manifests/ names them all")
 
 
 def merges(results: list[Result], json: bool) -> None:
@@ -198,7 +208,9 @@ def status(found: Status, json: bool) -> None:
     moving = [s for s in found.tickets if s.state not in ("merged", "closed", "rejected", "human")]
     if moving:
         print("\nunder way:")
-        table((s.ticket, STATES.get(s.state, s.state), s.why if s.state == "stuck" else s.title) for s in moving)
+        shown = moving[:MOST_LINES]
+        table((s.ticket, STATES.get(s.state, s.state), s.why if s.state == "stuck" else s.title) for s in shown)
+        _rest(len(moving), "see them with: watchbill ticket list")
     for trouble in found.troubles:
         print(f"  ! {plain(trouble)}")
     if found.quarantined:
@@ -239,7 +251,8 @@ def brief(found: Brief, json: bool, scripted: bool = False) -> None:
         table(found.deferred)
     if found.untouched:
         print("\nleft for later:")
-        table(found.untouched)
+        table(found.untouched[:MOST_LINES])
+        _rest(len(found.untouched), "see them with: watchbill ticket list")
     print(f"\n{_bill(found, scripted)}")
 
 

@@ -5,11 +5,11 @@ Owns the format of `manifests/*.json`. A manifest is generated, never edited; an
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from watchbill.documents.types import GitId, ManifestId, TicketId
 from watchbill.errors import Damaged
@@ -31,8 +31,11 @@ class Entry(Strict):
     approval: int | None = None
 
 
-class Skipped(Strict):
-    """An open ticket that this session leaves alone, and why."""
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A ticket that this session leaves alone, and why. There may be very many, so it is as small as can be."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     ticket: str
     reason: str
@@ -58,18 +61,16 @@ class Manifest(Strict):
         """Read the manifest at `path`. Raises `Damaged`, also when a file named as a manifest holds another one."""
         data = read_bytes(path, MAX_BYTES)
         try:
-            manifest = cls.model_validate(json.loads(data), by_alias=True, by_name=False)
+            manifest = cls.model_validate_json(data, by_alias=True, by_name=False)
         except ValidationError as error:
             raise Damaged(path, explain(error)) from error
-        except (ValueError, RecursionError) as error:
-            raise Damaged(path, f"it is not JSON ({error})") from error
         if MANIFEST_ID.fullmatch(path.stem) and manifest.id != path.stem:
             raise Damaged(path, f"it says that it is {manifest.id}")
         return manifest
 
     def render(self) -> bytes:
         """The bytes to publish."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1).encode() + b"\n"
+        return self.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

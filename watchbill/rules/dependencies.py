@@ -22,33 +22,42 @@ class Dependencies:
 def read(wanted: Mapping[str, Sequence[str]]) -> Dependencies:
     """Put tickets in order. `wanted` maps each ticket to the tickets that it waits for."""
     faults: dict[str, str] = {}
+    depth = {ticket: 0 for ticket, needs in wanted.items() if not needs}
+    later: dict[str, Sequence[str]] = {}
     for ticket, needs in wanted.items():
+        if not needs:
+            continue
+        try:
+            # Most tickets wait for older ones, which were reached before them.
+            depth[ticket] = max([depth[need] for need in needs]) + 1
+        except KeyError:
+            later[ticket] = needs
+    for ticket, needs in later.items():
         unknown = sorted(need for need in needs if need not in wanted)
         if unknown:
             faults[ticket] = f"depends on {', '.join(unknown)}, which is not in the backlog"
-    depth, stuck = _depths(wanted)
-    for ticket, why in _circles(wanted, stuck).items():
+    stuck = _reach(later, depth)
+    for ticket, why in _circles(later, stuck).items():
         faults.setdefault(ticket, why)
     return Dependencies(depth, faults)
 
 
-def _depths(wanted: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], set[str]]:
-    waiting = {ticket: {need for need in needs if need in wanted} for ticket, needs in wanted.items()}
+def _reach(later: Mapping[str, Sequence[str]], depth: dict[str, int]) -> set[str]:
+    """Add the depth of every ticket that can be reached, and return the others. An unknown one is no obstacle."""
+    waiting = {ticket: {need for need in needs if need in later} for ticket, needs in later.items()}
     dependants: dict[str, list[str]] = {}
     for ticket, needs in waiting.items():
         for need in needs:
             dependants.setdefault(need, []).append(ticket)
-    depth = {ticket: 0 for ticket, needs in waiting.items() if not needs}
-    ready = list(depth)
+    ready = [ticket for ticket, needs in waiting.items() if not needs]
     while ready:
         done = ready.pop()
+        depth[done] = max([depth[need] + 1 for need in later[done] if need in depth], default=0)
         for ticket in dependants.get(done, ()):
             waiting[ticket].discard(done)
-            depth[ticket] = max(depth.get(ticket, 0), depth[done] + 1)
             if not waiting[ticket]:
                 ready.append(ticket)
-    stuck = {ticket for ticket, needs in waiting.items() if needs}
-    return {ticket: value for ticket, value in depth.items() if ticket not in stuck}, stuck
+    return {ticket for ticket, needs in waiting.items() if needs}
 
 
 def _circles(wanted: Mapping[str, Sequence[str]], stuck: set[str]) -> dict[str, str]:

@@ -8,30 +8,67 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from heapq import nsmallest
 from pathlib import Path
 
-from watchbill.documents.handoff import Handoff
 from watchbill.documents.manifest import Agent, Entry, Manifest, Skipped
 from watchbill.documents.settings import Agent as AgentSettings
-from watchbill.documents.ticket import PRIORITIES, Ticket
-from watchbill.history import Backlog, History
+from watchbill.documents.ticket import PRIORITIES
+from watchbill.errors import Damaged
 from watchbill.layout import handoff_ref
 from watchbill.rules import dependencies
-from watchbill.rules.next_step import Step
+from watchbill.rules.card import Card
 from watchbill.rules.turn_caps import share_out
+
+_NUMBER = re.compile(r"[0-9]+")
+_URGENCY = {priority: place for place, priority in enumerate(PRIORITIES)}
+_DIGITS = 20
+NO_DAY = "9999-12-31"
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that planning looks at. `waiting` counts the items in the inbox."""
+    """Everything that planning looks at.
 
-    backlog: Backlog
-    histories: Mapping[str, History]
-    steps: Mapping[str, Step]
+    `cards` are the tickets that can be read, by id; `damaged` the files that cannot, `duplicates` the ids that several
+    files claim. `waiting` counts the items in the inbox.
+    """
+
+    cards: Mapping[str, Card]
     waiting: int
     max_waiting: int
+    damaged: tuple[Damaged, ...] = ()
+    duplicates: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def order(self) -> dependencies.Dependencies:
+        """The depth of every ticket, and what is wrong with its dependencies. What a finished ticket once waited for
+        holds nothing up."""
+        wanted = {ticket: card.needs for ticket, card in self.cards.items()}
+        order = dependencies.read(wanted)
+        if not order.faults:
+            return order
+        unfinished = {ticket: () if self.cards[ticket].is_finished else needs for ticket, needs in wanted.items()}
+        pruned = dependencies.read(unfinished)
+        return dependencies.Dependencies({**pruned.depth, **order.depth}, pruned.faults)
+
+    @cached_property
+    def unreadable(self) -> tuple[Skipped, ...]:
+        """What cannot be planned at all, and why."""
+        found = [Skipped(_shown(error.path), f"cannot be read: {error.why}") for error in self.damaged]
+        for ticket, paths in self.duplicates.items():
+            *names, last = (_shown(path) for path in paths)
+            found.append(Skipped(ticket, f"{len(paths)} files claim this id: {', '.join(names)} and {last}"))
+        return tuple(found)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Everything that a manifest may name, in the order of a list."""
+        names = {*self.cards, *(skipped.ticket for skipped in self.unreadable)}
+        return {name: place for place, name in enumerate(sorted(names, key=natural))}
 
 
 @dataclass(frozen=True)
@@ -48,24 +85,20 @@ class Heading:
 
 def plan(heading: Heading, situation: Situation, settings: AgentSettings) -> Manifest:
     """The manifest of one session."""
-    skipped = _unreadable(situation.backlog)
-    order = _order(situation)
-    ready: list[str] = []
-    for ticket in situation.backlog.tickets:
-        why_not = _why_not(ticket, heading.agent, situation, order)
+    cards, places = situation.cards, situation.places
+    skipped = list(situation.unreadable)
+    ready: list[Card] = []
+    for ticket, card in cards.items():
+        why_not = _why_not(card, heading.agent, situation)
         if why_not:
-            skipped.append(Skipped(ticket=ticket, reason=why_not))
+            skipped.append(Skipped(ticket, why_not))
         else:
-            ready.append(ticket)
-    ready.sort(key=lambda ticket: _rank(situation.backlog.tickets[ticket].ticket, order.depth.get(ticket, 0)))
+            ready.append(card)
     shares = share_out(len(ready), settings.turns_per_ticket, settings.hard_turns)
-    entries = [
-        _entry(place, ticket, turns, heading.agent, situation)
-        for place, (ticket, turns) in enumerate(zip(ready, shares, strict=False), start=1)
-    ]
-    for ticket in ready[len(shares) :]:
-        reason = f"no turns are left for it in this session (hard_turns = {settings.hard_turns})"
-        skipped.append(Skipped(ticket=ticket, reason=reason))
+    first = in_order(ready, situation, len(shares))
+    chosen = {card.ticket for card in first}
+    too_many = f"no turns are left for it in this session (hard_turns = {settings.hard_turns})"
+    skipped += [Skipped(card.ticket, too_many) for card in ready if card.ticket not in chosen]
     return Manifest(
         id=f"{heading.agent}-{heading.number:04}",
         agent=heading.agent,
@@ -75,45 +108,30 @@ def plan(heading: Heading, situation: Situation, settings: AgentSettings) -> Man
         agent_version=heading.agent_version,
         soft_turns=settings.soft_turns,
         hard_turns=settings.hard_turns,
-        entries=tuple(entries),
-        skipped=tuple(sorted(skipped, key=lambda item: (natural(item.ticket), item.reason))),
+        entries=tuple(
+            _entry(place, card, turns, heading.agent)
+            for place, (card, turns) in enumerate(zip(first, shares, strict=True), start=1)
+        ),
+        skipped=tuple(sorted(skipped, key=lambda item: (places[item.ticket], item.reason))),
     )
 
 
-def _order(situation: Situation) -> dependencies.Dependencies:
-    """The depth of every ticket, and what is wrong with its dependencies. What a finished ticket once waited for
-    holds nothing up."""
-    wanted = {ticket: file.ticket.dependencies for ticket, file in situation.backlog.tickets.items()}
-    order = dependencies.read(wanted)
-    if not order.faults:
-        return order
-    unfinished = {ticket: () if is_finished(ticket, situation) else needs for ticket, needs in wanted.items()}
-    pruned = dependencies.read(unfinished)
-    return dependencies.Dependencies({**pruned.depth, **order.depth}, pruned.faults)
+def in_order(cards: list[Card], situation: Situation, most: int) -> list[Card]:
+    """The first of these tickets: the more urgent first, then the less deep, the older, and the lower number."""
+    depth, places = situation.order.depth, situation.places
+
+    def rank(card: Card) -> tuple[int, int, str, int]:
+        return _URGENCY[card.priority], depth.get(card.ticket, 0), card.created or NO_DAY, places[card.ticket]
+
+    return nsmallest(most, cards, key=rank)
 
 
-def natural(ticket: str) -> tuple[tuple[tuple[int, str], ...], str]:
+def natural(name: str) -> str:
     """A key that puts T-2 before T-10, and tells T-2 from T-02."""
-    parts = (part for part in re.split(r"([0-9]+)", ticket) if part)
-    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts), ticket
-
-
-def _rank(ticket: Ticket, depth: int) -> tuple[int, int, date, tuple[tuple[tuple[int, str], ...], str]]:
-    return (
-        PRIORITIES.index(ticket.priority),
-        depth,
-        ticket.created_date or date.max,
-        natural(ticket.id),
-    )
-
-
-def _unreadable(backlog: Backlog) -> list[Skipped]:
-    found = [Skipped(ticket=_shown(error.path), reason=f"cannot be read: {error.why}") for error in backlog.damaged]
-    for ticket, paths in backlog.duplicates.items():
-        *names, last = (_shown(path) for path in paths)
-        reason = f"{len(paths)} files claim this id: {', '.join(names)} and {last}"
-        found.append(Skipped(ticket=ticket, reason=reason))
-    return found
+    head, dash, tail = name.partition("-")
+    if head.isalpha() and tail.isdecimal() and tail.isascii():
+        return f"{head}{dash}{tail.rjust(_DIGITS, '0')}\0{name}"
+    return f"{_NUMBER.sub(lambda digits: digits[0].rjust(_DIGITS, '0'), name)}\0{name}"
 
 
 def _shown(path: Path) -> str:
@@ -121,57 +139,37 @@ def _shown(path: Path) -> str:
     return path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _why_not(ticket: str, agent: str, situation: Situation, order: dependencies.Dependencies) -> str:
-    step = situation.steps[ticket]
-    if step.ended:
-        return step.reason
-    if "human" in step.to:
-        return f"waits for a human: {step.reason}"
-    if ticket in order.faults:
-        return order.faults[ticket]
-    if agent not in step.to:
-        return "waits for the merge" if "merge" in step.to else f"waits for {' and '.join(step.to)}"
-    needs = situation.backlog.tickets[ticket].ticket.dependencies
-    waits = sorted((need for need in needs if not is_finished(need, situation)), key=natural)
-    if waits:
-        return f"waits for {_with_state(waits[0], situation)}"
-    is_new = not situation.histories[ticket].documents
-    if agent == "build" and is_new and situation.waiting >= situation.max_waiting:
+def _why_not(card: Card, agent: str, situation: Situation) -> str:
+    if card.ended:
+        return card.reason
+    if "human" in card.to:
+        return f"waits for a human: {card.reason}"
+    fault = situation.order.faults.get(card.ticket)
+    if fault:
+        return fault
+    if agent not in card.to:
+        return "waits for the merge" if "merge" in card.to else f"waits for {' and '.join(card.to)}"
+    if card.needs:
+        waits = [need for need in card.needs if not situation.cards[need].is_finished]
+        if waits:
+            return f"waits for {_with_state(situation.cards[min(waits, key=natural)])}"
+    if agent == "build" and not card.documents and situation.waiting >= situation.max_waiting:
         return f"{situation.waiting} items wait in the inbox, so no new work starts (max_waiting)"
     return ""
 
 
-def is_finished(ticket: str, situation: Situation) -> bool:
-    """Whether a dependency holds nothing up: merged, or closed by a human."""
-    return situation.steps[ticket].ended in ("merged", "closed")
+def _with_state(card: Card) -> str:
+    if card.ended:
+        return f"{card.ticket}, which was {card.ended}"
+    return f"{card.ticket}, which waits for {' and '.join(card.to)}"
 
 
-def _with_state(ticket: str, situation: Situation) -> str:
-    step = situation.steps[ticket]
-    if step.ended:
-        return f"{ticket}, which was {step.ended}"
-    return f"{ticket}, which waits for {' and '.join(step.to)}"
-
-
-def _entry(place: int, ticket: str, turns: int, agent: str, situation: Situation) -> Entry:
-    step = situation.steps[ticket]
+def _entry(place: int, card: Card, turns: int, agent: str) -> Entry:
     return Entry(
-        ticket=ticket,
+        ticket=card.ticket,
         order=place,
-        reason=step.reason,
+        reason=card.reason,
         turns=turns,
-        read=tuple(handoff_ref(ticket, seq) for seq in to_read(situation.histories[ticket].handoffs, agent, step)),
-        approval=step.approval,
+        read=tuple(handoff_ref(card.ticket, seq) for seq in dict(card.reads).get(agent, ())),
+        approval=card.approval,
     )
-
-
-def to_read(handoffs: tuple[Handoff, ...], agent: str, step: Step) -> list[int]:
-    """The documents that a session reads first: from the last build on, and what the agent itself said last."""
-    if agent == "build":
-        builds = [handoff.seq for handoff in handoffs if handoff.sender == "build"]
-        start = builds[-1] if builds else 1
-        return [handoff.seq for handoff in handoffs if handoff.seq >= start]
-    own = [handoff.seq for handoff in handoffs if handoff.sender == agent][-1:]
-    work = [step.work] if step.work else []
-    decisions = [handoff.seq for handoff in handoffs if handoff.sender == "human"][-2:]
-    return sorted({*own, *work, *decisions})

@@ -68,7 +68,7 @@ def decide(workspace: Workspace, item: str, decision: str, note: str, by: str, n
 
 def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime) -> Step:
     """Close a ticket by a human's word: nothing more happens to it. Raises `Refused`."""
-    if workspace.backlog().get(ticket) is None:
+    if workspace.ticket_file(ticket) is None:
         raise Refused(f"there is no ticket {ticket}", "See them with: watchbill ticket list")
 
     def is_open(_history: History, step: Step) -> bool:

@@ -1,23 +1,29 @@
 """Plan: write the manifests of the next sessions.
 
-Owns gathering what planning looks at and publishing the result; the decisions are `rules/planning`'s.
+Owns gathering what planning looks at and publishing the result; the decisions are `rules/planning`'s. The same inputs
+give the same manifest, so one whose inputs are all as they were stands without being made again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from watchbill.documents.manifest import Agent, Manifest
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged, Stale
 from watchbill.files.locks import held
-from watchbill.files.publish import publish
-from watchbill.hand_over import step_of
+from watchbill.files.publish import publish, replace, sha256
 from watchbill.inbox import count_open
+from watchbill.index import collector_at_rest
 from watchbill.integration import base_head
-from watchbill.layout import MANIFEST_ID
+from watchbill.layout import MANIFEST_ID, Layout
+from watchbill.overview import overview_of
 from watchbill.rules.planning import Heading, Situation
 from watchbill.rules.planning import plan as decide
 from watchbill.session_records import is_used
@@ -25,6 +31,22 @@ from watchbill.tools.git import Repository
 from watchbill.workspace import Workspace
 
 AGENTS: tuple[Agent, ...] = ("build", "qa", "security")
+# With fewer tickets a manifest is made anew sooner than it is remembered.
+MANY = 1_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The manifest of an agent's next session. `is_new` when this plan wrote it."""
+
+    layout: Layout
+    agent: Agent
+    id: str
+    is_new: bool
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return Manifest.load(self.layout.manifest(self.id))
 
 
 def plan(
@@ -34,93 +56,150 @@ def plan(
     dry_run: bool = False,
     spent: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Manifest]:
-    """The manifests of the next session of each agent, published unless `dry_run`.
+    """The manifests of the next session of each agent, published unless `dry_run`. See `renew`."""
+    if dry_run:
+        return _Planner(workspace, now, spent).decide(agents)
+    return [planned.manifest for planned in renew(workspace, now, agents, spent)]
+
+
+def renew(
+    workspace: Workspace,
+    now: datetime,
+    agents: tuple[Agent, ...] = AGENTS,
+    spent: Mapping[str, int] = MappingProxyType({}),
+) -> list[Planned]:
+    """Publish the manifest of the next session of each agent.
 
     When the newest manifest is unused and says the same, it stands, and nothing new is written. `spent` are turns
     that the same run has used already; an agent with none left below its soft cap gets no manifest.
     """
-    agents = tuple(agent for agent in agents if _caps_left(workspace, agent, spent.get(agent, 0)))
-    if dry_run:
-        return _decide(workspace, now, agents, spent)
-    with held(workspace.layout.lock("plan"), "plan"):
-        return [_publish(workspace, manifest) for manifest in _decide(workspace, now, agents, spent)]
+    with held(workspace.layout.lock("plan"), "plan"), collector_at_rest():
+        return _Planner(workspace, now, spent).renew(agents)
 
 
-def situation(workspace: Workspace) -> Situation:
-    """Everything that planning looks at, as it stands now."""
-    backlog = workspace.backlog()
-    histories = {ticket: workspace.history(ticket, backlog) for ticket in backlog.tickets}
-    return Situation(
-        backlog=backlog,
-        histories=histories,
-        steps={ticket: step_of(workspace, history) for ticket, history in histories.items()},
-        waiting=count_open(workspace.layout),
-        max_waiting=workspace.settings.limits.max_waiting,
-    )
+class _Planner:
+    """Plans for several agents from one look at the workspace."""
 
+    def __init__(self, workspace: Workspace, now: datetime, spent: Mapping[str, int]) -> None:
+        self.workspace, self.layout, self.now, self.spent = workspace, workspace.layout, now, spent
+        repo = Repository.open(workspace.repo)
+        self.base = repo.head_of(workspace.settings.project.integration) or base_head(workspace, repo)
+        self.seen = overview_of(workspace)
+        self.waiting = count_open(self.layout)
 
-def _caps_left(workspace: Workspace, agent: str, spent: int) -> AgentSettings | None:
-    """The agent's settings with what was spent taken off its caps, or None when its soft cap is reached."""
-    settings = workspace.settings.agents.named(agent)
-    if spent >= settings.soft_turns:
-        return None
-    return settings.model_copy(
-        update={"soft_turns": settings.soft_turns - spent, "hard_turns": settings.hard_turns - spent}
-    )
+    def decide(self, agents: tuple[Agent, ...]) -> list[Manifest]:
+        return [self._manifest(agent, caps) for agent in agents if (caps := self._caps_left(agent))]
 
+    def renew(self, agents: tuple[Agent, ...]) -> list[Planned]:
+        able = {agent: caps for agent in agents if (caps := self._caps_left(agent))}
+        before = _remembered(self.layout)
+        planned = []
+        after: dict[str, Any] = {}
+        for agent, caps in able.items():
+            inputs = self._inputs(agent, caps)
+            standing = _standing(self.layout, agent)
+            if standing and before.get(agent) == [inputs, standing, _stamp(self.layout, standing)]:
+                planned.append(Planned(self.layout, agent, standing, is_new=False))
+            else:
+                planned.append(self._publish(self._manifest(agent, caps), standing))
+            after[agent] = [inputs, planned[-1].id, _stamp(self.layout, planned[-1].id)]
+        if self.seen.size > MANY and after != {agent: before.get(agent) for agent in after}:
+            _remember(self.layout, {**before, **after})
+        return planned
 
-def _decide(workspace: Workspace, now: datetime, agents: tuple[Agent, ...], spent: Mapping[str, int]) -> list[Manifest]:
-    repo = Repository.open(workspace.repo)
-    base = repo.head_of(workspace.settings.project.integration) or base_head(workspace, repo)
-    seen = situation(workspace)
-    return [
-        decide(
-            Heading(
-                number=_highest(workspace, agent) + 1,
-                agent=agent,
-                created=now,
-                base=base,
-                playbook=workspace.playbook_hash,
-                agent_version=workspace.agent_version(agent),
-            ),
-            seen,
-            settings,
+    def _caps_left(self, agent: Agent) -> AgentSettings | None:
+        """The agent's settings with what was spent taken off its caps, or None when its soft cap is reached."""
+        settings, spent = self.workspace.settings.agents.named(agent), self.spent.get(agent, 0)
+        if spent >= settings.soft_turns:
+            return None
+        return settings.model_copy(
+            update={"soft_turns": settings.soft_turns - spent, "hard_turns": settings.hard_turns - spent}
         )
-        for agent in agents
-        if (settings := _caps_left(workspace, agent, spent.get(agent, 0))) is not None
-    ]
+
+    @cached_property
+    def _situation(self) -> Situation:
+        tickets = self.layout.tickets
+        return Situation(
+            cards=self.seen.cards,
+            waiting=self.waiting,
+            max_waiting=self.workspace.settings.limits.max_waiting,
+            damaged=self.seen.damaged,
+            duplicates={
+                ticket: tuple(tickets / file for file in files) for ticket, files in self.seen.duplicates.items()
+            },
+        )
+
+    def _manifest(self, agent: Agent, caps: AgentSettings) -> Manifest:
+        heading = Heading(
+            number=_highest(self.layout, agent) + 1,
+            agent=agent,
+            created=self.now,
+            base=self.base,
+            playbook=self.workspace.playbook_hash,
+            agent_version=self.workspace.agent_version(agent),
+        )
+        return decide(heading, self._situation, caps)
+
+    def _inputs(self, agent: Agent, caps: AgentSettings) -> str:
+        """A name for everything that the agent's manifest follows from, but its number and its time."""
+        parts = (
+            self.seen.name,
+            str(self.waiting),
+            str(self.workspace.settings.limits.max_waiting),
+            caps.model_dump_json(),
+            str(self.base),
+            self.workspace.playbook_hash,
+            self.workspace.agent_version(agent),
+        )
+        return sha256("\0".join(parts).encode())
+
+    def _publish(self, manifest: Manifest, standing: str | None) -> Planned:
+        if standing and _says_the_same(self.layout, standing, manifest):
+            return Planned(self.layout, manifest.agent, standing, is_new=False)
+        while True:
+            try:
+                publish(self.layout.manifest(manifest.id), manifest.render())
+                return Planned(self.layout, manifest.agent, manifest.id, is_new=True)
+            except Stale:
+                number = _highest(self.layout, manifest.agent) + 1
+                manifest = manifest.model_copy(update={"id": f"{manifest.agent}-{number:04}"})
 
 
-def _publish(workspace: Workspace, manifest: Manifest) -> Manifest:
-    standing = _newest_unused(workspace, manifest.agent)
-    if standing is not None and _says_the_same(standing, manifest):
-        return standing
-    while True:
-        try:
-            publish(workspace.layout.manifest(manifest.id), manifest.render())
-            return manifest
-        except Stale:
-            number = _highest(workspace, manifest.agent) + 1
-            manifest = manifest.model_copy(update={"id": f"{manifest.agent}-{number:04}"})
-
-
-def _says_the_same(one: Manifest, other: Manifest) -> bool:
-    apart = {"id", "created"}
-    return one.model_dump(exclude=apart) == other.model_dump(exclude=apart)
-
-
-def _highest(workspace: Workspace, agent: str) -> int:
-    names = (MANIFEST_ID.fullmatch(path.stem) for path in workspace.layout.manifests.glob(f"{agent}-*.json"))
+def _highest(layout: Layout, agent: str) -> int:
+    names = (MANIFEST_ID.fullmatch(path.stem) for path in layout.manifests.glob(f"{agent}-*.json"))
     return max((int(match[2]) for match in names if match), default=0)
 
 
-def _newest_unused(workspace: Workspace, agent: str) -> Manifest | None:
-    number = _highest(workspace, agent)
+def _standing(layout: Layout, agent: str) -> str | None:
+    """The newest manifest of the agent, if no session has begun with it."""
+    number = _highest(layout, agent)
     name = f"{agent}-{number:04}"
-    path = workspace.layout.manifest(name)
-    if not number or is_used(workspace.layout, name) or workspace.layout.journal(name).exists():
+    if not number or is_used(layout, name) or layout.journal(name).exists():
         return None
+    return name
+
+
+def _says_the_same(layout: Layout, name: str, manifest: Manifest) -> bool:
     try:
-        return Manifest.load(path)
+        standing = Manifest.load(layout.manifest(name))
     except Damaged:
-        return None
+        return False
+    return standing.model_copy(update={"id": manifest.id, "created": manifest.created}) == manifest
+
+
+def _stamp(layout: Layout, name: str) -> list[int]:
+    status = layout.manifest(name).stat()
+    return [status.st_ino, status.st_mtime_ns, status.st_size]
+
+
+def _remembered(layout: Layout) -> dict[str, Any]:
+    """By agent: the inputs, the manifest that was made from them, and the stamp of its file."""
+    try:
+        found = json.loads(layout.planned.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(layout: Layout, planned: dict[str, Any]) -> None:
+    replace(layout.planned, json.dumps(planned).encode())

@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from watchbill.documents.handoff import Handoff
 from watchbill.documents.session import SessionRecord
 from watchbill.files.quarantine import reasons
-from watchbill.hand_over import step_of
+from watchbill.history import read_history
 from watchbill.inbox import Waiting, open_items, unreadable
+from watchbill.overview import overview_of
 from watchbill.pause import why_paused
 from watchbill.rules import dependencies
-from watchbill.rules.planning import natural
+from watchbill.rules.card import Card
 from watchbill.session_records import records
 from watchbill.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One ticket in the status. `state` is who acts next, or how it ended; `why` is one sentence."""
+    """One ticket in the status. `state` is who acts next, or how it ended; `why` is one sentence; `latest` is the time
+    of its newest document."""
 
     ticket: str
     title: str
@@ -31,6 +34,7 @@ class Standing:
     why: str
     documents: int
     merged: str | None
+    latest: str
 
 
 @dataclass(frozen=True)
@@ -65,37 +69,33 @@ class Status:
 
 def status(workspace: Workspace) -> Status:
     """How everything stands now."""
-    backlog = workspace.backlog()
-    faults = dependencies.read({name: file.ticket.dependencies for name, file in backlog.tickets.items()}).faults
-    standings = []
-    for ticket in sorted(backlog.tickets, key=natural):
-        history = workspace.history(ticket, backlog)
-        step = step_of(workspace, history)
-        merged = history.last("merge")
-        fault = faults.get(ticket, "") if not step.ended else ""
-        standings.append(
-            Standing(
-                ticket=ticket,
-                title=backlog.tickets[ticket].ticket.title,
-                state="stuck" if fault else step.ended or " and ".join(step.to),
-                why=fault or step.reason,
-                documents=len(history.documents),
-                merged=merged.merged if merged else None,
-            )
-        )
-    damaged = (*backlog.damaged, *unreadable(workspace.layout))
+    seen = overview_of(workspace)
+    faults = dependencies.read({ticket: card.needs for ticket, card in seen.cards.items()}).faults
+    damaged = (*seen.damaged, *unreadable(workspace.layout))
     troubles = [f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}" for error in damaged]
-    troubles += [f"inbox/{error.path.name} cannot be read: {error.why}" for error in unreadable(workspace.layout)]
-    for ticket, paths in backlog.duplicates.items():
-        troubles.append(f"two files claim the id {ticket}: {' and '.join(path.name for path in paths)}")
+    for ticket, files in seen.duplicates.items():
+        troubles.append(f"{len(files)} files claim the id {ticket}: {' and '.join(files)}")
     return Status(
         name=workspace.settings.project.name,
         paused=why_paused(workspace.layout),
-        tickets=tuple(standings),
+        tickets=tuple(_standing(card, faults.get(card.ticket, "")) for card in seen.cards.values()),
         waiting=tuple(open_items(workspace.layout)),
         quarantined=tuple(reasons(workspace.layout.quarantine)),
         sessions=tuple(records(workspace.layout)),
         troubles=tuple(troubles),
+    )
+
+
+def _standing(card: Card, fault: str) -> Standing:
+    is_stuck = bool(fault) and not card.ended
+    return Standing(
+        ticket=card.ticket,
+        title=card.title,
+        state="stuck" if is_stuck else card.state,
+        why=fault if is_stuck else card.reason,
+        documents=card.documents,
+        merged=card.merged,
+        latest=card.latest,
     )
 
 
@@ -130,11 +130,10 @@ def brief(workspace: Workspace, since: datetime) -> Brief:
     now = status(workspace)
     merged, deferred, untouched = [], [], []
     for standing in now.tickets:
-        history = workspace.history(standing.ticket)
-        fresh = [handoff for handoff in history.handoffs if handoff.created >= since.replace(microsecond=0)]
-        last = history.last("merge")
-        if standing.state == "merged" and last and last in fresh and last.merged:
-            merged.append((standing.ticket, standing.title, last.merged))
+        fresh = _since(workspace, standing, since.replace(microsecond=0))
+        landed = [handoff.merged for handoff in fresh if handoff.merged]
+        if standing.state == "merged" and landed:
+            merged.append((standing.ticket, standing.title, landed[-1]))
         put_off = [handoff for handoff in fresh if handoff.outcome == "deferred"]
         if put_off:
             often = f" ({len(put_off)} sessions)" if len(put_off) > 1 else ""
@@ -157,6 +156,14 @@ def brief(workspace: Workspace, since: datetime) -> Brief:
         tokens_out=sum(record.tokens.output for record in sessions),
         cost=None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None),
     )
+
+
+def _since(workspace: Workspace, standing: Standing, moment: datetime) -> list[Handoff]:
+    """The documents of a ticket from a moment on. One with none is not opened."""
+    if not standing.latest or datetime.fromisoformat(standing.latest) < moment:
+        return []
+    history = read_history(workspace.layout, standing.ticket, None)
+    return [handoff for handoff in history.handoffs if handoff.created >= moment]
 
 
 def session_json(record: SessionRecord) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Owns the making of ticket files and the view of the backlog. Never changes a tic
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,9 +14,9 @@ from watchbill.documents.ticket import Kind, Priority, Ticket
 from watchbill.errors import Refused, Stale
 from watchbill.files.publish import publish
 from watchbill.hand_over import step_of
-from watchbill.history import History, read_backlog
+from watchbill.history import History, read_history
+from watchbill.overview import overview_of
 from watchbill.rules.next_step import Step
-from watchbill.rules.planning import natural
 from watchbill.workspace import Workspace
 
 TEMPLATE = """\
@@ -42,26 +43,16 @@ class Line:
         return self.step.ended or " and ".join(self.step.to)
 
 
-def listing(workspace: Workspace) -> list[Line]:
-    """Every readable ticket, in the order of the ids."""
-    backlog = workspace.backlog()
-    lines = []
-    for ticket in sorted(backlog.tickets, key=natural):
-        history = workspace.history(ticket, backlog)
-        lines.append(Line(backlog.tickets[ticket].ticket, history, step_of(workspace, history)))
-    return lines
-
-
 def one(workspace: Workspace, ticket: str) -> Line:
     """One ticket. Raises `Refused` when there is none."""
-    backlog = workspace.backlog()
-    file = backlog.get(ticket)
+    file = workspace.ticket_file(ticket)
     if file is None:
-        if ticket in backlog.duplicates:
-            names = " and ".join(path.name for path in backlog.duplicates[ticket])
-            raise Refused(f"two files claim the id {ticket}: {names}", "Give one of them another id.")
+        duplicates = overview_of(workspace).duplicates
+        if ticket in duplicates:
+            names = " and ".join(duplicates[ticket])
+            raise Refused(f"{len(duplicates[ticket])} files claim the id {ticket}: {names}", "Give one another id.")
         raise Refused(f"there is no ticket {ticket}", "See them with: watchbill ticket list")
-    history = workspace.history(ticket, backlog)
+    history = read_history(workspace.layout, ticket, file)
     return Line(file.ticket, history, step_of(workspace, history))
 
 
@@ -77,7 +68,7 @@ def new(
     today: date,
 ) -> Ticket:
     """Publish a new ticket under the next free number. Raises `Refused` for an unknown dependency."""
-    known = read_backlog(workspace.layout).tickets
+    known = overview_of(workspace).cards
     unknown = [need for need in dependencies if need not in known]
     if unknown:
         raise Refused(f"there is no ticket {unknown[0]} to depend on", "See them with: watchbill ticket list")
@@ -86,7 +77,7 @@ def new(
         criteria="\n".join(f"- [ ] #{number} {text}" for number, text in enumerate(criteria, start=1))
         or "- [ ] #1 Say how one can see that it is done.",
     )
-    number = _highest(workspace) + 1
+    number = _highest(workspace, known) + 1
     while True:
         ticket = Ticket(
             id=f"T-{number:04}",
@@ -104,9 +95,9 @@ def new(
             number += 1
 
 
-def _highest(workspace: Workspace) -> int:
+def _highest(workspace: Workspace, known: Iterable[str]) -> int:
     """The highest number that was ever used: in the backlog, in file names, or in a history."""
-    names = [*read_backlog(workspace.layout).tickets]
+    names = [*known]
     for folder in (workspace.layout.tickets, workspace.layout.handoffs):
         if folder.is_dir():
             names += [path.name for path in folder.iterdir()]

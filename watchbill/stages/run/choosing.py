@@ -10,8 +10,8 @@ from pathlib import Path
 from watchbill.documents.manifest import Manifest
 from watchbill.errors import Damaged, Misconfigured
 from watchbill.files import journal
-from watchbill.hand_over import step_of
 from watchbill.layout import MANIFEST_ID
+from watchbill.overview import overview_of
 from watchbill.session_records import is_used, only_died
 from watchbill.workspace import Workspace
 
@@ -64,9 +64,5 @@ def _named_manifest(workspace: Workspace, agent: str, wanted: str) -> Manifest:
 
 
 def work_left(workspace: Workspace, manifest: Manifest) -> bool:
-    backlog = workspace.backlog()
-    return any(
-        manifest.agent in step_of(workspace, workspace.history(entry.ticket, backlog)).to
-        for entry in manifest.entries
-        if backlog.get(entry.ticket)
-    )
+    cards = overview_of(workspace).cards if manifest.entries else {}
+    return any(manifest.agent in cards[entry.ticket].to for entry in manifest.entries if entry.ticket in cards)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watchbill.files import quarantine
 from watchbill.hand_over import step_of
-from watchbill.history import Backlog, History, histories_on_disk
+from watchbill.history import Backlog, History, histories_on_disk, read_history
 from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
 from watchbill.stages.verify.chains import check_chain
 from watchbill.stages.verify.decisions import check_decisions
@@ -42,7 +42,9 @@ def verify(workspace: Workspace, now: datetime) -> Report:
     layout, found = workspace.layout, Findings(workspace.root)
     records = read_records(layout, found)
     backlog = workspace.backlog()
-    histories = {ticket: workspace.history(ticket, backlog) for ticket in _tickets_with_history(layout, found)}
+    histories = {
+        ticket: read_history(layout, ticket, backlog.get(ticket)) for ticket in _tickets_with_history(layout, found)
+    }
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
     for history in histories.values():

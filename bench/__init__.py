@@ -1,0 +1,1 @@
+"""Measures of speed, each a ratio within one run."""

@@ -1,0 +1,267 @@
+"""The index: all tickets on their cards, without reading again what has not changed.
+
+Owns the `Overview`, which the planner, the status and every list are made from. It is derived: each file is verified
+by its name, inode, times and size before what is kept of it is believed, and a workspace without the index only takes
+longer. No commit is judged by it: sessions and merges read the documents themselves.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+from watchbill.errors import Damaged
+from watchbill.history import History, TicketFile, read_history, read_ticket
+from watchbill.index import kept as keeping
+from watchbill.index.kept import Kept
+from watchbill.index.scan import STAMP, Seen, differing, is_same, see, see_tickets
+from watchbill.layout import TICKET_ID, Layout
+from watchbill.rules.card import Card, card_of
+from watchbill.rules.next_step import Step
+from watchbill.rules.planning import natural
+
+# So many changes are read again rather than kept: writing the whole index would take longer.
+FEW = 20
+OF_ALL = 200
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Every ticket at one moment.
+
+    `name` stands for all that is planned from: the same name, the same plan. `size` counts the ticket files. `damaged`
+    are those that cannot be read, `duplicates` the ids that several files claim, `troubled` the histories with
+    documents that are damaged or missing, `strays` temporary files among the histories.
+    """
+
+    name: str
+    size: int
+    by_file: Callable[[], dict[str, Card]] = field(repr=False)
+    damaged: tuple[Damaged, ...]
+    troubled: tuple[History, ...]
+    strays: tuple[Path, ...]
+
+    @cached_property
+    def cards(self) -> dict[str, Card]:
+        """The cards by id, in the order of a list. An id that several files claim is nobody's."""
+        claimed = {ticket.upper() for ticket in self.duplicates}
+        cards = (card for card in self._by_file.values() if not claimed or card.ticket.upper() not in claimed)
+        return {card.ticket: card for card in cards}
+
+    @cached_property
+    def duplicates(self) -> dict[str, tuple[str, ...]]:
+        """The files that claim an id which another claims too, by that id. T-1 and t-1 are one folder on some disks."""
+        claims: dict[str, list[str]] = {}
+        for file, card in self._by_file.items():
+            claims.setdefault(card.ticket.upper(), []).append(file)
+        if len(claims) == len(self._by_file):
+            return {}
+        several = [files for files in claims.values() if len(files) > 1]
+        return {self._by_file[file].ticket: tuple(sorted(files)) for files in several for file in sorted(files)}
+
+    @property
+    def documents(self) -> int:
+        """How many documents the tickets have."""
+        return sum(card.documents for card in self._by_file.values())
+
+    @cached_property
+    def _by_file(self) -> dict[str, Card]:
+        return self.by_file()
+
+
+def overview(layout: Layout, rules: str, step_of: Callable[[History], Step]) -> Overview:
+    """See every ticket. `rules` names everything besides the files themselves that a step depends on."""
+    with collector_at_rest():
+        return _Pass(layout, rules, step_of).overview()
+
+
+def ticket_file(layout: Layout, ticket: str) -> TicketFile | None:
+    """The file of `ticket`, read now, if exactly one claims that id."""
+    wanted = ticket.upper()
+    seen = see_tickets(layout)
+    known = _believe(keeping.load(layout.index), seen)
+    claims = [place for place, claimed in enumerate(known.tickets) if claimed.upper() == wanted]
+    claims += [place for place in known.unread if _id_in(layout.tickets / seen.names[place]).upper() == wanted]
+    if len(claims) != 1:
+        return None
+    try:
+        found = read_ticket(layout.tickets / seen.names[claims[0]])
+    except Damaged:
+        return None
+    return found if found.ticket.id == ticket else None
+
+
+def _id_in(path: Path) -> str:
+    try:
+        return read_ticket(path).ticket.id
+    except Damaged:
+        return ""
+
+
+@dataclass
+class _Known:
+    """What is known of each file that was seen: its ticket, the name of its card. `unread` are the places to read."""
+
+    tickets: list[str]
+    names: bytearray
+    unread: list[int]
+
+    def learn(self, place: int, ticket: str, name: bytes) -> None:
+        self.tickets[place] = ticket
+        self.names[keeping.NAME * place : keeping.NAME * (place + 1)] = name
+
+
+def _believe(kept: Kept, seen: Seen) -> _Known:
+    """Believe what is kept of the files that are as they were."""
+    if kept.files == seen.names:
+        unread = list(differing(seen.stamps, kept.stamps))
+        known = _Known(list(kept.tickets), bytearray(kept.names), unread)
+    else:
+        known = _believe_by_name(kept, seen)
+    for place in known.unread:
+        known.learn(place, "", bytes(keeping.NAME))
+    return known
+
+
+def _believe_by_name(kept: Kept, seen: Seen) -> _Known:
+    """The same, where files came or went: each is looked for by its name."""
+    before = {file: place for place, file in enumerate(kept.files)}
+    known = _Known([""] * len(seen.names), bytearray(keeping.NAME * len(seen.names)), [])
+    for place, file in enumerate(seen.names):
+        old = before.get(file)
+        if old is None or not is_same(seen.stamps, place, kept.stamps, old):
+            known.unread.append(place)
+        else:
+            known.learn(place, kept.tickets[old], kept.names[keeping.NAME * old : keeping.NAME * (old + 1)])
+    return known
+
+
+class _Pass:
+    """One pass: what is kept and still true stands, and the rest is read."""
+
+    def __init__(self, layout: Layout, rules: str, step_of: Callable[[History], Step]) -> None:
+        self.layout, self.rules, self.step_of = layout, rules, step_of
+        kept = keeping.load(layout.index)
+        self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts)
+        self.seen = see(layout)
+        self.known = _believe(self.kept, self.seen)
+        self.moved = _moved(self.kept, self.seen)
+        self.folder = layout.tickets
+        self.news: dict[str, Card] = {}
+        self.first_steps: dict[str, Step] = {}
+        self.damaged: list[Damaged] = []
+        self.troubled: list[History] = []
+
+    def overview(self) -> Overview:
+        if self.moved:
+            # Histories that are not as they were make their tickets' cards old.
+            self.known.unread += [place for place, ticket in enumerate(self.known.tickets) if ticket in self.moved]
+        for place in self.known.unread:
+            self._read(place)
+        if self.moved:
+            self._look_at_histories_without_a_ticket()
+        if len(self.known.unread) + len(self.moved) > max(FEW, len(self.seen.names) // OF_ALL):
+            keeping.save(self.layout.index, self._to_keep())
+        strays = tuple(sorted(self.seen.strays))
+        return Overview(
+            name=self._name(),
+            size=len(self.seen.names),
+            by_file=self._by_file,
+            damaged=tuple(self.damaged),
+            troubled=tuple(self.troubled),
+            strays=strays,
+        )
+
+    def _read(self, place: int) -> None:
+        file = self.seen.names[place]
+        path = self.folder / file
+        try:
+            found = read_ticket(path)
+        except Damaged as error:
+            self.known.learn(place, "", bytes(keeping.NAME))
+            if os.path.lexists(path):  # or else its owner took it away just now
+                self.damaged.append(error)
+            return
+        self.news[file] = card = self._card(found)
+        self.known.learn(place, card.ticket, keeping.name_of(card))
+
+    def _card(self, file: TicketFile) -> Card:
+        ticket = file.ticket
+        if ticket.id in self.seen.pasts:
+            history = self._history(ticket.id, file)
+            return card_of(ticket, history, self.step_of(history))
+        # Without a document there is nothing that two tickets of one status could differ by.
+        nothing_yet = History(ticket.id, ticket, file.sha)
+        step = self.first_steps.get(ticket.status)
+        if step is None:
+            step = self.first_steps[ticket.status] = self.step_of(nothing_yet)
+        return card_of(ticket, nothing_yet, step)
+
+    def _look_at_histories_without_a_ticket(self) -> None:
+        for ticket in sorted(self.moved.difference(self.known.tickets)):
+            if ticket in self.seen.pasts and TICKET_ID.fullmatch(ticket):
+                self._history(ticket, None)
+
+    def _history(self, ticket: str, file: TicketFile | None) -> History:
+        history = read_history(self.layout, ticket, file)
+        if history.damaged_files or history.missing:
+            self.troubled.append(history)
+        return history
+
+    def _by_file(self) -> dict[str, Card]:
+        """The cards by file name, in the order of a list."""
+        with collector_at_rest():
+            old = self.kept.cards
+            if not self.news and len(old) == len(self.seen.names) - len(self.damaged):
+                return old
+            readable = (file for file, ticket in zip(self.seen.names, self.known.tickets, strict=True) if ticket)
+            cards = {file: self.news.get(file) or old[file] for file in readable}
+            return dict(sorted(cards.items(), key=lambda item: natural(item[1].ticket)))
+
+    def _name(self) -> str:
+        name = blake2b(self.rules.encode(), digest_size=16)
+        name.update(self.known.names)
+        name.update(repr([(error.path.name, error.why) for error in self.damaged]).encode("utf-8", "backslashreplace"))
+        return name.hexdigest()
+
+    def _to_keep(self) -> Kept:
+        """What may be believed the next time. What is fresh, damaged or in disorder is read again."""
+        seen, known = self.seen, self.known
+        places = [place for place, ticket in enumerate(known.tickets) if ticket and seen.is_settled(place)]
+        files = [seen.names[place] for place in places]
+        cards = self._by_file()
+        settled = set(files)
+        unsound = {history.id for history in self.troubled}
+        return Kept(
+            rules=self.rules,
+            joined_files=keeping.join(files),
+            stamps=b"".join([seen.stamps[STAMP * place : STAMP * (place + 1)] for place in places]),
+            joined_tickets=keeping.join(known.tickets[place] for place in places),
+            names=b"".join([known.names[keeping.NAME * place : keeping.NAME * (place + 1)] for place in places]),
+            pasts={ticket: state for ticket, state in seen.pasts.items() if state and ticket not in unsound},
+            packed=keeping.pack({file: card for file, card in cards.items() if file in settled}),
+        )
+
+
+def _moved(kept: Kept, seen: Seen) -> set[str]:
+    """The tickets whose histories are not known to be as they were."""
+    moved = {ticket for ticket, state in seen.pasts.items() if not state or kept.pasts.get(ticket) != state}
+    return moved | (kept.pasts.keys() - seen.pasts.keys())
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Without the collection of cycles, of which a hundred thousand cards make none: it would walk them all, often."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
