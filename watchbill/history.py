@@ -7,12 +7,14 @@ what should happen next, and never moves or repairs a file: damage is reported t
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.ticket import Ticket
 from watchbill.errors import Damaged
+from watchbill.files.archive import ArchivedStore, packs_in, tickets_in
 from watchbill.files.document import read_bytes
 from watchbill.files.publish import sha256
 from watchbill.files.store import LocalStore, Store
@@ -134,10 +136,16 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
 
     They are kept in `store`; by default that is the workspace's own folder.
     """
-    store = store or LocalStore(layout.handoffs)
+    store = store or histories_of(layout)
     documents: list[Recorded] = []
     damaged: list[Damaged] = []
-    for path in _numbered(layout, store.list(ticket)):
+    try:
+        names = store.list(ticket)
+    except Damaged as error:
+        # Nobody can say what happened to the ticket: it must not be taken for a new one.
+        why = f"{error.path.relative_to(layout.root)} cannot be read: {error.why}"
+        return History(ticket, file.ticket if file else None, file.sha if file else None, damage=(why,))
+    for path in _numbered(layout, names):
         try:
             documents.append(_read_document(store, path, ticket))
         except Damaged as error:
@@ -155,18 +163,33 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
     )
 
 
+def histories_of(layout: Layout) -> Store:
+    """Where all histories are: loose, and packed."""
+    return ArchivedStore(LocalStore(layout.handoffs), layout.archive)
+
+
 def histories_on_disk(layout: Layout) -> list[str]:
-    """The ids of all tickets that have a history."""
-    if not layout.handoffs.is_dir():
-        return []
-    return sorted(path.name for path in layout.handoffs.iterdir() if path.is_dir())
+    """The ids of all tickets that have a history. Those in a pack that is not whole are not among them."""
+    found: set[str] = set()
+    if layout.handoffs.is_dir():
+        found.update(path.name for path in layout.handoffs.iterdir() if path.is_dir())
+    for pack in archived_packs(layout):
+        with suppress(Damaged):
+            found.update(tickets_in(pack))
+    return sorted(found)
+
+
+def archived_packs(layout: Layout) -> list[Path]:
+    """All packs of the archive."""
+    folders = sorted(layout.archive.iterdir()) if layout.archive.is_dir() else []
+    return [pack for folder in folders for pack in packs_in(folder)]
 
 
 def append(layout: Layout, history: History, handoff: Handoff, store: Store | None = None) -> History:
     """Publish the next document of a history. Raises `Stale` when somebody else published that number first."""
     data = handoff.render()
     path = layout.handoff(history.id, handoff.seq)
-    (store or LocalStore(layout.handoffs)).publish(_name(path), data)
+    (store or histories_of(layout)).publish(_name(path), data)
     recorded = Recorded(handoff, sha256(data), path)
     return replace(history, documents=(*history.documents, recorded))
 
@@ -185,7 +208,10 @@ def _name(path: Path) -> str:
 def _read_document(store: Store, path: Path, ticket: str) -> Recorded:
     if path.suffix == DAMAGED_SUFFIX:
         raise Damaged(path, "it was set aside as damaged")
-    data = store.read(_name(path), Handoff.limit)
+    try:
+        data = store.read(_name(path), Handoff.limit)
+    except Damaged as error:
+        raise Damaged(path, error.why) from error  # a pack is damaged under its own name
     handoff = Handoff.parse(data, path)
     if handoff.ticket != ticket or f"{handoff.seq:04}.md" != path.name:
         raise Damaged(path, f"it says that it is document {handoff.seq} of {handoff.ticket}")

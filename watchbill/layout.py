@@ -63,6 +63,11 @@ class Layout:
         return self.root / "handoffs"
 
     @property
+    def archive(self) -> Path:
+        """Histories that have ended, packed."""
+        return self.root / "archive"
+
+    @property
     def inbox(self) -> Path:
         return self.root / "inbox"
 

@@ -130,7 +130,7 @@ def _keep_damaged_handoff(workspace: Workspace, ticket: str, error: Damaged, now
     if match is None:
         return
     kept = error.path
-    if error.path.suffix == ".md":
+    if error.path.suffix == ".md" and os.path.lexists(error.path):
         kept = layout.damaged_handoff(error.path)
         _set_document_aside(workspace, error, kept, now)
         yield f"set document {error.path.name} of {ticket} aside: {error.why}"

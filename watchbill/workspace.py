@@ -83,9 +83,9 @@ class Workspace:
     @cached_property
     def histories(self) -> Store:
         """Where the documents of all histories are kept."""
-        from watchbill.files.store import LocalStore
+        from watchbill.history import histories_of
 
-        return LocalStore(self.layout.handoffs)
+        return histories_of(self.layout)
 
     def backlog(self) -> Backlog:
         """All tickets as they stand now."""

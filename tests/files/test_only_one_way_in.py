@@ -19,6 +19,7 @@ MAY_WRITE = {
     "files/publish.py": ("link open rename", "documents: the one way in"),
     "files/journal.py": ("open", "lines, each synced, of the requests that were made"),
     "files/locks.py": ("open", "locks, which hold the number of a process"),
+    "files/archive.py": ("open", "nothing: it opens a document in a pack, for reading"),
     "index/kept.py": ("fdopen open replace", "the index, which may be lost at any time"),
     "tools/log.py": ("open", "the log, which may be lost"),
     "tools/git/command.py": ("write_text", "the settings of a passing room for git"),

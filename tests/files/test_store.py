@@ -18,6 +18,7 @@ import pytest
 from tests.bare_workspaces import bare_workspace, built, reviewed
 from tests.stories import NOW, a_ticket
 from watchbill.errors import Damaged, Stale
+from watchbill.files.archive import ArchivedStore
 from watchbill.files.publish import TEMPORARY_SUFFIX
 from watchbill.files.store import Absent, LocalStore, MemoryStore, Store, is_name
 from watchbill.hand_over import hand_over
@@ -26,7 +27,11 @@ from watchbill.rules.next_step import Step
 
 ROOT = Path(__file__).parents[2]
 NAME = "T-0012/0001.md"
-STORES: dict[str, Callable[[Path], Store]] = {"local": LocalStore, "memory": lambda _: MemoryStore()}
+STORES: dict[str, Callable[[Path], Store]] = {
+    "local": LocalStore,
+    "archived": lambda path: ArchivedStore(LocalStore(path), path.parent / "archive"),
+    "memory": lambda _: MemoryStore(),
+}
 ODD = ("", "/", "/a.md", "a//b.md", "a/", "..", "../a.md", "a/../b.md", ".", "./a.md", ".a.md", "a/.b.md")
 ODDER = ("a\0b", "a\nb", "a b", "a\\b", "é.md", "\u202ea.md", "\ud800.md", "-a.md", "T-1/" + "n" * 201, "c:/a")
 

@@ -297,6 +297,24 @@ def verify(json: Json = False) -> None:
     show.verification(stage(begin.workspace(), begin.now()), json)
 
 
+@app.command()
+def archive(
+    older_than: Annotated[int, typer.Option(min=0, help="How many days ago a ticket must have ended.")] = 90,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be packed; write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Pack the histories of tickets that ended long ago. Nothing is lost: they are read as before."""
+    from datetime import timedelta
+
+    from watchbill.cli import show
+    from watchbill.stages.archive import archive as stage
+
+    opened = begin.workspace()
+    if not dry_run:
+        begin.settled(opened)
+    show.archive(stage(opened, timedelta(days=older_than), begin.now(), dry_run), dry_run, json)
+
+
 @schedule.command("show")
 def schedule_show(
     launchd: Annotated[bool, typer.Option("--launchd", help="For macOS.")] = False,

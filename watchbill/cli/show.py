@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from watchbill.history import History
     from watchbill.inbox import Waiting
     from watchbill.layout import Layout
+    from watchbill.stages.archive import Packed
     from watchbill.stages.merge import Result
     from watchbill.stages.report import Brief, Status
     from watchbill.stages.tickets import Line
@@ -265,6 +266,19 @@ def _bill(found: Brief, scripted: bool) -> str:
     if found.cost is None:
         return f"cost: {used}; set [model.prices] in watchbill.toml to see it in dollars"
     return f"cost: ${found.cost:.2f} ({used})"
+
+
+def archive(packed: Packed, dry_run: bool, json: bool) -> None:
+    if json:
+        as_json(vars(packed))
+        return
+    if not packed.tickets:
+        print("nothing to pack: no ticket ended so long ago with its history lying loose")
+        return
+    what = f"{packed.documents:,} document(s) of {len(packed.tickets):,} ticket(s)"
+    print(f"{what} would be packed" if dry_run else f"packed {what}")
+    for pack in packed.packs:
+        print(f"  {pack}")
 
 
 def verification(report: Report, json: bool) -> None:

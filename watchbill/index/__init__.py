@@ -17,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from watchbill.errors import Damaged
+from watchbill.files.archive import tickets_in
 from watchbill.history import History, TicketFile, read_history, read_ticket
 from watchbill.index import kept as keeping
 from watchbill.index.kept import Kept
@@ -37,7 +38,8 @@ class Overview:
 
     `name` stands for all that is planned from: the same name, the same plan. `size` counts the ticket files. `damaged`
     are those that cannot be read, `duplicates` the ids that several files claim, `troubled` the histories with
-    documents that are damaged or missing, `strays` temporary files among the histories.
+    documents that are damaged or missing, `strays` temporary files among the histories, `broken` packs of the archive
+    that cannot be read.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Overview:
     damaged: tuple[Damaged, ...]
     troubled: tuple[History, ...]
     strays: tuple[Path, ...]
+    broken: tuple[Damaged, ...]
 
     @cached_property
     def cards(self) -> dict[str, Card]:
@@ -148,8 +151,15 @@ class _Pass:
     def __init__(self, layout: Layout, rules: str, step_of: Callable[[History], Step]) -> None:
         self.layout, self.rules, self.step_of = layout, rules, step_of
         kept = keeping.load(layout.index)
-        self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts)
+        self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts, packs=kept.packs)
         self.seen = see(layout)
+        self.packs: dict[str, tuple[bytes, str]] = {}
+        self.broken: list[Damaged] = []
+        for pack, state in self.seen.packs.items():
+            self._look_into(pack, state)
+        if self.broken:
+            # Whose histories were in it, nobody knows: every one is read.
+            self.kept = Kept()
         self.known = _believe(self.kept, self.seen)
         self.moved = _moved(self.kept, self.seen)
         self.folder = layout.tickets
@@ -157,6 +167,21 @@ class _Pass:
         self.first_steps: dict[str, Step] = {}
         self.damaged: list[Damaged] = []
         self.troubled: list[History] = []
+
+    def _look_into(self, pack: Path, state: bytes) -> None:
+        """Let the tickets of a pack have a past, whose state follows from the pack's as well."""
+        name = pack.relative_to(self.layout.root).as_posix()
+        before = self.kept.packs.get(name)
+        try:
+            joined = before[1] if state and before and before[0] == state else keeping.join(tickets_in(pack))
+        except Damaged as error:
+            self.broken.append(error)
+            return
+        self.packs[name] = (state, joined)
+        pasts = self.seen.pasts
+        for ticket in keeping.split(joined):
+            loose = pasts.get(ticket, state)
+            pasts[ticket] = blake2b(loose + state, digest_size=16).digest() if loose and state else b""
 
     def overview(self) -> Overview:
         if self.moved:
@@ -176,6 +201,7 @@ class _Pass:
             damaged=tuple(self.damaged),
             troubled=tuple(self.troubled),
             strays=strays,
+            broken=tuple(self.broken),
         )
 
     def _read(self, place: int) -> None:
@@ -193,7 +219,7 @@ class _Pass:
 
     def _card(self, file: TicketFile) -> Card:
         ticket = file.ticket
-        if ticket.id in self.seen.pasts:
+        if ticket.id in self.seen.pasts or self.broken:
             history = self._history(ticket.id, file)
             return card_of(ticket, history, self.step_of(history))
         # Without a document there is nothing that two tickets of one status could differ by.
@@ -245,6 +271,7 @@ class _Pass:
             joined_tickets=keeping.join(known.tickets[place] for place in places),
             names=b"".join([known.names[keeping.NAME * place : keeping.NAME * (place + 1)] for place in places]),
             pasts={ticket: state for ticket, state in seen.pasts.items() if state and ticket not in unsound},
+            packs={name: pack for name, pack in self.packs.items() if pack[0]},
             packed=keeping.pack({file: card for file, card in cards.items() if file in settled}),
         )
 

@@ -30,8 +30,9 @@ NAME = 12
 class Kept:
     """What is known from before, as columns: of each ticket file its name, its stamp, its ticket, its card's name.
 
-    `pasts` are the states of histories that were in order. `rules` names the rules by which the cards were made; under
-    other rules they say nothing. `packed` are the cards themselves, in the order of a list.
+    `pasts` are the states of histories that were in order, `packs` the state of each pack and the tickets in it.
+    `rules` names the rules by which the cards were made; under other rules they say nothing. `packed` are the cards
+    themselves, in the order of a list.
     """
 
     rules: str = ""
@@ -40,15 +41,16 @@ class Kept:
     joined_tickets: str = ""
     names: bytes = b""
     pasts: dict[str, bytes] = field(default_factory=dict)
+    packs: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     packed: bytes = b""
 
     @cached_property
     def files(self) -> list[str]:
-        return _split(self.joined_files)
+        return split(self.joined_files)
 
     @cached_property
     def tickets(self) -> list[str]:
-        return _split(self.joined_tickets)
+        return split(self.joined_tickets)
 
     @cached_property
     def cards(self) -> dict[str, Card]:
@@ -86,8 +88,8 @@ def load(path: Path) -> Kept:
 
 def save(path: Path, kept: Kept) -> None:
     """Keep it, if the disk takes it: one that is full or read-only only makes the next pass longer."""
-    columns = (kept.rules, kept.joined_files, kept.stamps, kept.joined_tickets, kept.names, kept.pasts, kept.packed)
-    payload = marshal.dumps(columns)
+    columns = (kept.rules, kept.joined_files, kept.stamps, kept.joined_tickets, kept.names, kept.pasts, kept.packs)
+    payload = marshal.dumps((*columns, kept.packed))
     temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     try:
         path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -101,7 +103,8 @@ def save(path: Path, kept: Kept) -> None:
         print(f"the index could not be kept ({error.strerror}); everything works without it", file=sys.stderr)
 
 
-def _split(column: str) -> list[str]:
+def split(column: str) -> list[str]:
+    """The names of a column."""
     return column.split("\0") if column else []
 
 

@@ -9,12 +9,14 @@ import os
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
 from watchbill.files.publish import TEMPORARY_SUFFIX
+from watchbill.history import archived_packs
 from watchbill.layout import Layout
 
 STAMP = 32
@@ -30,14 +32,16 @@ _AT_ONCE = 512 * STAMP
 class Seen:
     """What one pass saw. `names` are the ticket files in the folder's own order, `facts` four numbers of each.
 
-    `pasts` name the state of each history, by ticket; one whose state cannot be told is an empty name, which equals no
-    other. `strays` are temporary files. `at` is when the pass began, in nanoseconds.
+    `pasts` name the state of each history, by ticket, and `packs` that of each pack of the archive; a state that
+    cannot be told is an empty name, which equals no other. `strays` are temporary files. `at` is when the pass began,
+    in nanoseconds.
     """
 
     at: int
     names: list[str] = field(default_factory=list)
     facts: array[int] = field(default_factory=lambda: array("q"))
     pasts: dict[str, bytes] = field(default_factory=dict)
+    packs: dict[Path, bytes] = field(default_factory=dict)
     strays: list[Path] = field(default_factory=list)
 
     @cached_property
@@ -74,16 +78,17 @@ def see_tickets(layout: Layout) -> Seen:
 
 
 def see(layout: Layout) -> Seen:
-    """See the ticket files and the histories."""
+    """See the ticket files and the histories; the archive last, into which histories may move meanwhile."""
     seen = see_tickets(layout)
-    try:
-        entries = os.scandir(layout.handoffs)
-    except (FileNotFoundError, NotADirectoryError):
-        return seen
-    with entries:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(layout.handoffs) as entries:
         for entry in entries:
             if entry.is_dir():
                 seen.pasts[entry.name] = b"" if entry.is_symlink() else _state(entry.path, seen)
+    for pack in archived_packs(layout):
+        status = pack.stat()
+        is_fresh = max(status.st_mtime_ns, status.st_ctime_ns) >= seen.at - TOO_FRESH_NS
+        facts = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        seen.packs[pack] = b"" if is_fresh else repr(facts).encode()
     return seen
 
 

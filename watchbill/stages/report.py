@@ -73,6 +73,8 @@ def status(workspace: Workspace) -> Status:
     faults = dependencies.read({ticket: card.needs for ticket, card in seen.cards.items()}).faults
     damaged = (*seen.damaged, *unreadable(workspace.layout))
     troubles = [f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}" for error in damaged]
+    for error in seen.broken:
+        troubles.append(f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}")
     for ticket, files in seen.duplicates.items():
         troubles.append(f"{len(files)} files claim the id {ticket}: {' and '.join(files)}")
     return Status(

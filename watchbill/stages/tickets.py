@@ -14,7 +14,7 @@ from watchbill.documents.ticket import Kind, Priority, Ticket
 from watchbill.errors import Refused, Stale
 from watchbill.files.publish import publish
 from watchbill.hand_over import step_of
-from watchbill.history import History, read_history
+from watchbill.history import History, histories_on_disk, read_history
 from watchbill.overview import overview_of
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
@@ -97,9 +97,8 @@ def new(
 
 def _highest(workspace: Workspace, known: Iterable[str]) -> int:
     """The highest number that was ever used: in the backlog, in file names, or in a history."""
-    names = [*known]
-    for folder in (workspace.layout.tickets, workspace.layout.handoffs):
-        if folder.is_dir():
-            names += [path.name for path in folder.iterdir()]
+    names = [*known, *histories_on_disk(workspace.layout)]
+    if workspace.layout.tickets.is_dir():
+        names += [path.name for path in workspace.layout.tickets.iterdir()]
     numbers = (re.match(r"T-(\d+)", name) for name in names)
     return max((int(match[1]) for match in numbers if match), default=0)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from watchbill.errors import Damaged
 from watchbill.files import quarantine
+from watchbill.files.archive import documents_in
 from watchbill.hand_over import step_of
-from watchbill.history import Backlog, History, histories_on_disk, read_history
+from watchbill.history import Backlog, History, archived_packs, histories_on_disk, read_history
 from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
 from watchbill.stages.verify.chains import check_chain
 from watchbill.stages.verify.decisions import check_decisions
@@ -47,6 +49,7 @@ def verify(workspace: Workspace, now: datetime) -> Report:
     }
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
+    _about_the_archive(layout, found)
     for history in histories.values():
         _about_strangers(layout.history_of(history.id), found)
         check_chain(history, layout, found)
@@ -89,7 +92,7 @@ def _tickets_with_history(layout: Layout, found: Findings) -> list[str]:
 
 def _about_strangers(folder: Path, found: Findings) -> None:
     """Files among the handoffs that the engine did not name. What begins with a dot was never published."""
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         is_reason = path.name.endswith(".damaged.reason.txt")
         if not (DOCUMENT_NUMBER.fullmatch(path.name) or is_reason or path.name.startswith(".")):
             found.note(path, "it is no document of the engine's, and nothing reads it")
@@ -101,6 +104,18 @@ def _about_the_backlog(backlog: Backlog, found: Findings) -> None:
         found.note(error.path, f"it cannot be read: {error.why}")
     for ticket, paths in backlog.duplicates.items():
         found.note(paths[0], f"{' and '.join(path.name for path in paths)} all claim the id {ticket}")
+
+
+def _about_the_archive(layout: Layout, found: Findings) -> None:
+    """Every pack is whole, and what still lies loose beside it is the same."""
+    for pack in archived_packs(layout):
+        try:
+            for name, data in documents_in(pack):
+                loose = layout.handoffs / name
+                if loose.is_file() and loose.read_bytes() != data:
+                    found.violation(loose, f"{pack.relative_to(layout.root).as_posix()} holds another document {name}")
+        except Damaged as error:
+            found.violation(pack, error.why)
 
 
 def _about_the_quarantine(layout: Layout, found: Findings) -> None:
