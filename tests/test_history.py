@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.files.straced import traced
 from tests.stories import Story, a_ticket
 from watchbill.errors import Stale
 from watchbill.files.publish import publish, sha256
@@ -57,6 +58,26 @@ def test_appending_a_number_that_is_taken_is_stale(tmp_path: Path) -> None:
     with pytest.raises(Stale):
         append(layout, read(layout), Story().build("deferred").history.handoffs[0])
     assert read(layout).handoffs[0].outcome == "done"
+
+
+APPEND = """
+from tests.stories import Story
+from watchbill.history import append, read_history
+from watchbill.layout import Layout
+layout = Layout(folder)
+for handoff in Story().build().qa().security().history.handoffs:
+    history = read_history(layout, "T-0001", None)
+    append(layout, history, handoff.model_copy(update={"parent": history.head}))
+"""
+
+
+def test_a_document_costs_two_syncs_and_no_more(tmp_path: Path) -> None:
+    folder = tmp_path / "watch"
+    (folder / "handoffs" / TICKET).mkdir(parents=True)
+    done = traced(APPEND, folder)
+    assert len(read(Layout(folder)).documents) == 3, done.stderr
+    waiting = [call.name for call in done.calls if call.name in ("fsync", "fdatasync", "syncfs")]
+    assert waiting == ["fsync"] * 6
 
 
 def test_a_missing_number_is_damage(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_CALLS = "openat,write,fsync,link,linkat,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat"
+_CALLS = "openat,write,fsync,fdatasync,syncfs,link,linkat,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat"
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += +(-?\d+)")
 _PREFACE = """
 import sys

@@ -10,20 +10,14 @@ from typing import Any
 
 import yaml
 
+from watchbill.files import plain_writer
+
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 12
 _FENCE = "---"
 _BLANK = "\n"
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PlainDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-class Dumper(_PlainDumper):  # type: ignore[misc]  # the base is one of two, by what was built
-    """Writes no anchors and aliases, which would be refused when read."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
 
 
 class Malformed(ValueError):
@@ -74,7 +68,7 @@ def join(meta: dict[str, Any], body: str) -> bytes:
 
     A body always comes out readable: line ends become newlines, and a NUL becomes the replacement character.
     """
-    head = yaml.dump(meta, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
+    head = plain_writer.write(meta)
     plain = body.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
     return f"{_FENCE}\n{head}{_FENCE}\n\n{plain.strip(_BLANK)}\n".encode()
 
