@@ -1,0 +1,34 @@
+"""A process that may open hardly any files: it ends with 75 and the reason, and with more of them it goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.holds import afterwards, documents, how_it_ended, in_the_end, undisturbed
+from tests.crash.kit import Arena, Done
+from tests.crash.scenes import SCENES
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "code"),
+    [
+        ("ticket", "one_open_file", 0),
+        ("plan", "five_open_files", 75),
+        ("build", "seven_open_files", 75),
+        ("merge", "one_open_file", 75),
+        ("merge", "seven_open_files", 75),
+    ],
+)
+def test_with_too_few_open_files_nothing_is_half_done_and_it_goes_on_later(
+    arena: Arena, name: str, limit: str, code: int
+) -> None:
+    scene = SCENES[name]
+    expected = undisturbed(arena, scene)
+    with arena.play(scene) as on:
+        before = documents(on.workspace)
+        done = arena.run(on, scene.verb, f"tests.conditions.limits:{limit}")
+        met = Done(done.code, done.out, done.err, hit=True)
+        assert [*how_it_ended(met, limit), *afterwards(on, done, before)] == []
+        assert (done.code, "Too many open files" in done.err) == (code, code == 75), done.err
+        if scene.repeatable or code:
+            assert list(in_the_end(arena, scene, on, expected)) == []
