@@ -89,7 +89,7 @@ class Examiner:
         try:
             return self._run(base, tree.path)
         finally:
-            self.repo.remove_worktree(tree.path)
+            self.repo.put_by(tree.path)
 
     def _run(self, commit: str, worktree: Path) -> Checks:
         settings = self.workspace.settings

@@ -115,7 +115,7 @@ class _Merger:
         stat = self.repo.diff_stat(head, candidate)
         checks = examiner.checks(ticket, head, candidate, tree.path)
         scans = examiner.scans(head, candidate, stat)
-        self.repo.remove_worktree(tree.path)
+        self.repo.put_by(tree.path)
         findings = (*checks.comparison.findings, *scans.findings, *scanner_trouble(scans))
         new = self._not_settled_before(history, findings)
         fields: dict[str, Any] = {

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watchbill.documents.manifest import Entry, Manifest
-from watchbill.errors import Refused, Stale
+from watchbill.errors import Refused, Stale, WatchbillError
 from watchbill.files import journal
 from watchbill.files.document import stamp
 from watchbill.hand_over import hand_over, step_of
@@ -187,6 +187,14 @@ class SessionRunner:
             self._note(entry.ticket, f"not started: {ending.reason}")
         else:
             self._publish(entry.ticket, self._with_claims(fields, ending), budget.turns, ending)
+        await asyncio.to_thread(self._put_by, case, assignment)
+
+    def _put_by(self, case: Case, assignment: Assignment) -> None:
+        """What was done is committed and said. A worktree that cannot be put by stays for the ticket's next session."""
+        try:
+            self.repo.put_by(assignment.worktree)
+        except (WatchbillError, OSError) as error:
+            case.say(f"its worktree could not be put by: {error}")
 
     async def _converse(self, case: Case, assignment: Assignment, budget: TicketBudget) -> Ending:
         trouble = self.session.trouble

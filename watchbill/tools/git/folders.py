@@ -33,11 +33,12 @@ def make_accessible(folder: Path) -> None:
     subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, capture_output=True, stdin=subprocess.DEVNULL)
 
 
-def sweep(top: Path, files: set[bytes], submodules: set[bytes]) -> None:
+def sweep(top: Path, files: set[bytes], submodules: set[bytes], untouched_since: int | None = None) -> None:
     """Leave only `files` and the empty folders of `submodules` under `top`, and the `.git` at the very top.
 
     Names are relative, with `/`. A link where a folder belongs goes too,
-    and a folder where a file belongs; git replaces anything else that is not the file it should be.
+    and a folder where a file belongs; git replaces anything else that is not the file it should be. With
+    `untouched_since` (nanoseconds) the files that somebody changed at that time or later go as well.
     """
     folders = set(submodules)
     for name in files | submodules:
@@ -60,7 +61,7 @@ def sweep(top: Path, files: set[bytes], submodules: set[bytes]) -> None:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     (waiting if name in folders else doomed).append(name)
-                elif name not in files:
+                elif name not in files or _was_touched(entry, untouched_since):
                     doomed.append(name)
     erase(*(os.path.join(root, name) for name in doomed))
 
@@ -109,10 +110,15 @@ def read_plainly(top: Path, name: bytes, limit: int) -> bytes:
         return file.read(limit)
 
 
+def _was_touched(entry: os.DirEntry[bytes], since: int | None) -> bool:
+    return since is not None and entry.stat(follow_symlinks=False).st_ctime_ns >= since
+
+
 def _open_up(folder: bytes) -> None:
+    """Let the owner do everything in `folder`, and others change nothing there."""
     mode = stat.S_IMODE(os.lstat(folder).st_mode)
-    if mode & 0o700 != 0o700:
-        os.chmod(folder, mode | 0o700)
+    if mode != (mode | 0o700) & 0o755:
+        os.chmod(folder, (mode | 0o700) & 0o755)
 
 
 def _erase_some(paths: Sequence[bytes]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchbill.errors import Refused, Stale, TryLater
-from watchbill.tools.git import folders
+from watchbill.tools.git import folders, spares
 from watchbill.tools.git.command import (
     FULL_ID,
     Git,
@@ -248,7 +248,7 @@ class Repository:
             self.create_branch(branch, start)
         tip = self.head_of(branch) or start
         was_used = path.is_dir() and any(path.iterdir()) and not self._was_cut_off(path)
-        known = self._sound_admin(path)
+        known = self._sound_admin(path) or self._spare_for(path)
         tree = Worktree(path, known or self._register(path, tip))
         owner = tree.ready_for()
         if keep_uncommitted and owner == branch:
@@ -272,11 +272,27 @@ class Repository:
     def detached_worktree(self, path: Path, commit: str) -> Worktree:
         """Exactly `commit` at `path`, on no branch, whatever was there before."""
         path = self._place(path)
-        tree = Worktree(path, self._sound_admin(path) or self._register(path, full_id(commit)))
+        full_id(commit)
+        tree = Worktree(path, self._sound_admin(path) or self._spare_for(path) or self._register(path, commit))
         tree.not_ready()
         tree.detach(commit)
         tree.check_out_clean(commit)
         return tree
+
+    def put_by(self, path: Path) -> None:
+        """The worktree at `path` is done with: keep it, under another name, for whoever needs one next.
+
+        Nothing in it is kept for anybody, so its work must be committed. What cannot be kept is removed.
+        """
+        path = self._place(path)
+        admin = self._sound_admin(path)
+        if admin is not None:
+            tree = Worktree(path, admin)
+            tree.not_ready()
+            tree.detach(tree.head())
+            if spares.put_by(path, admin):
+                return
+        self.remove_worktree(path)
 
     def remove_worktree(self, path: Path) -> None:
         """Remove the folder and its registration. What is gone already is fine; the branch stays."""
@@ -427,6 +443,19 @@ class Repository:
         _point(path / ".git", admin)
         return admin
 
+    def _spare_for(self, path: Path) -> Path | None:
+        """The administrative folder of a spare worktree that now lies at `path`; None where files lie already."""
+        if path.is_dir() and any(path.iterdir()):
+            return None
+        if not path.is_dir():
+            folders.erase(path)
+        if spares.take(path, self._admin_of) is None:
+            return None
+        admin = self._sound_admin(path)
+        if admin is not None:
+            Worktree(path, admin).not_ready()
+        return admin
+
     def _register(self, path: Path, commit: str) -> Path:
         """Make git know a worktree at `path`, with whatever lies there, and return its administrative folder."""
         if not path.is_dir():
@@ -440,9 +469,7 @@ class Repository:
         if admin is None:
             raise Refused(f"git made no worktree for {path}.", "Look at `git worktree list`.")
         _point(path / ".git", admin)
-        fresh = admin / "gitdir.new"
-        fresh.write_bytes(os.fsencode(path / ".git") + b"\n")
-        fresh.replace(admin / "gitdir")
+        spares.register_at(admin, path)
         folders.erase(nursery)
         return admin
 

@@ -7,8 +7,10 @@ repositories included: git is told by us where its own folder is, and never find
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +55,7 @@ ALWAYS_EXCLUDED = (
 
 _MARKED_FILE_LIMIT = 5_000_000
 _READY = "watchbill-ready"
+_CLEAN = "watchbill-clean"
 
 
 @dataclass(frozen=True)
@@ -210,15 +213,64 @@ class Worktree:
         self._git.run("checkout-index", "--all", "--quiet", expected=(0, 1, 128))
 
     def check_out_clean(self, commit: str) -> None:
-        """Make the folder exactly `commit`, whatever was in it: no untracked or ignored file stays."""
+        """Make the folder exactly `commit`, whatever was in it: no untracked or ignored file stays.
+
+        A file is left as it lies only if nobody can have touched it since the last such checkout: its ctime, which no
+        program can set, is older than that, and git finds it as it wrote it. Where anything else could make a
+        difference (an index that hides files, other attributes, other settings) every file is written anew.
+        """
         files: set[bytes] = set()
         submodules: set[bytes] = set()
+        attributes: set[bytes] = set()
         for line in self._git.names("ls-tree", "-r", "-z", "--full-tree", full_id(commit)):
             about, _, name = line.partition(b"\t")
             (submodules if about.startswith(b"160000") else files).add(name)
-        folders.sweep(self.path, files, submodules)
+            if _is_about_attributes(name):
+                attributes.add(about.split()[2] + name)
+        untouched_since = self._clean_since()
+        if untouched_since is None or not self._hides_nothing(attributes):
+            untouched_since = None
+            (self.git_dir / "index").unlink(missing_ok=True)
+        folders.sweep(self.path, files, submodules, untouched_since)
         self._read_tree("-u", commit)
         self._forget_merge()
+        self._note_clean()
+
+    def _clean_since(self) -> int | None:
+        """When everything here was last checked out clean, in nanoseconds as this file system tells ctimes.
+
+        None when it never was, or when the clock or the repository's settings have changed since.
+        """
+        try:
+            since, _, settings = (self.git_dir / _CLEAN).read_text("ascii").rstrip("\n").partition(" ")
+            is_known = settings == self._settings_now() and int(since) <= time.time_ns()
+        except (FileNotFoundError, ValueError):
+            return None
+        return int(since) if is_known else None
+
+    def _note_clean(self) -> None:
+        # Not the time of a file elsewhere: file systems differ in how exactly they tell it.
+        mark = self.path / ".git"
+        os.utime(mark)
+        (self.git_dir / _CLEAN).write_text(f"{mark.lstat().st_ctime_ns} {self._settings_now()}\n", "ascii")
+
+    def _settings_now(self) -> str:
+        """A hash of what in the repository, beside its commits, decides how a file is checked out."""
+        common_dir = self.git_dir.parents[1]
+        told = [common_dir / "config", common_dir / "info" / "attributes", self.git_dir / "config.worktree"]
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in told if path.is_file())).hexdigest()
+
+    def _hides_nothing(self, attributes: set[bytes]) -> bool:
+        """Whether git looks at every file of the index, and `attributes` (ids and names) are those it was made with."""
+        listing = self._git.run("ls-files", "--stage", "-v", "-z", expected=range(256))
+        made_with = set()
+        for line in split_names(listing.out):
+            about, _, name = line.partition(b"\t")
+            if not about.startswith(b"H "):
+                return False
+            if _is_about_attributes(name):
+                made_with.add(about.split()[2] + name)
+        return listing.code == 0 and made_with == attributes
 
     def _changed(self, excludes: Sequence[str]) -> set[bytes]:
         differing = self._git.names(
@@ -315,6 +367,10 @@ class Worktree:
         if self._git.run(*command, expected=range(256)).code != 0:
             (self.git_dir / "index").unlink(missing_ok=True)
             self._git.run(*command)
+
+
+def _is_about_attributes(name: bytes) -> bool:
+    return name.rpartition(b"/")[2] == b".gitattributes"
 
 
 @contextlib.contextmanager
