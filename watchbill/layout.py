@@ -105,6 +105,11 @@ class Layout:
         return self.private / "logs"
 
     @property
+    def temporary(self) -> Path:
+        """What runs need only while they live, in a folder for each."""
+        return self.private / "tmp"
+
+    @property
     def quarantine(self) -> Path:
         return self.private / "quarantine"
 

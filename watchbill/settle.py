@@ -15,12 +15,13 @@ from pathlib import Path
 from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import TEMPORARY_SUFFIX, move, publish, sha256
 from watchbill.files.quarantine import set_aside
+from watchbill.files.scratch import abandoned
 from watchbill.hand_over import step_of
 from watchbill.history import histories_on_disk, read_history
 from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreadable
 from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of, item_id
 from watchbill.overview import Overview, overview_of
-from watchbill.tools.git import Repository, remove_empty_branches, remove_empty_objects
+from watchbill.tools.git import Repository, erase, remove_empty_branches, remove_empty_objects
 from watchbill.workspace import Workspace
 
 _OURS = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
@@ -52,6 +53,10 @@ def _sweep(workspace: Workspace, seen: Overview) -> Iterable[str]:
         if match and not _is_alive(int(match[1])):
             path.unlink(missing_ok=True)
             yield f"removed {path.name}, which a run that died had not finished writing"
+    left = abandoned(layout.temporary)
+    erase(*left)
+    if left:
+        yield f"removed the temporary files of {len(left)} run(s) that died"
 
 
 def _is_alive(process: int) -> bool:

@@ -294,7 +294,9 @@ def verify(json: Json = False) -> None:
     from watchbill.cli import show
     from watchbill.stages.verify import verify as stage
 
-    show.verification(stage(begin.workspace(), begin.now()), json)
+    opened = begin.workspace()
+    begin.use_scratch(opened)
+    show.verification(stage(opened, begin.now()), json)
 
 
 @app.command()
@@ -361,4 +363,6 @@ def doctor(json: Json = False) -> None:
     """Explain what this machine and this workspace can do, and what stands in the way."""
     from watchbill.cli.doctor import show as stage
 
-    stage(begin.workspace(), json)
+    opened = begin.workspace()
+    begin.use_scratch(opened)
+    stage(opened, json)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 WORKSPACE = "WATCHBILL_WORKSPACE"
 chosen: dict[str, Path | None] = {"workspace": None}
+scratches: set[Path] = set()
+at_the_end = ExitStack()
 
 
 def workspace() -> Workspace:
@@ -36,8 +39,29 @@ def settled(opened: Workspace) -> Workspace:
 
     for line in settle(opened, now()):
         note(line)
+    use_scratch(opened)
     take_answers(opened)
     return opened
+
+
+def use_scratch(opened: Workspace) -> None:
+    """From here on, temporary files of this process lie in the workspace, where the next run finds what it leaves.
+
+    Where the workspace cannot be written they lie where the system has them.
+    """
+    from watchbill.errors import TryLater
+    from watchbill.files.scratch import scratch
+
+    if opened.root not in scratches:
+        with suppress(TryLater):
+            at_the_end.enter_context(scratch(opened.layout.temporary))
+            scratches.add(opened.root)
+
+
+def end() -> None:
+    """What a command does last, however it ended."""
+    scratches.clear()
+    at_the_end.close()
 
 
 def take_answers(opened: Workspace) -> None:

@@ -66,6 +66,7 @@ def _stop_once(_number: int, _frame: object) -> None:
 
 
 def _call(arguments: Sequence[str]) -> int:
+    from watchbill.cli import begin
     from watchbill.cli.app import app
 
     try:
@@ -76,6 +77,8 @@ def _call(arguments: Sequence[str]) -> int:
         if end.code == _NOBODY_READS:
             raise BrokenPipeError from end
         return end.code if isinstance(end.code, int) else EXIT_USAGE if end.code else EXIT_DONE
+    finally:
+        begin.end()
     return EXIT_DONE
 
 

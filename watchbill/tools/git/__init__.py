@@ -6,6 +6,7 @@ is decided elsewhere.
 
 from __future__ import annotations
 
+from watchbill.tools.git.folders import erase
 from watchbill.tools.git.mending import remove_empty_branches, remove_empty_objects
 from watchbill.tools.git.repository import Repository
 from watchbill.tools.git.values import Candidate, Commit, DiffStat
@@ -18,6 +19,7 @@ __all__ = [
     "DiffStat",
     "Repository",
     "Worktree",
+    "erase",
     "remove_empty_branches",
     "remove_empty_objects",
 ]
