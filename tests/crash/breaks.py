@@ -83,3 +83,27 @@ def with_documents_renamed_into_place() -> None:
     from watchbill.stages import tickets
 
     vars(tickets)["publish"] = replace
+
+
+def with_a_full_disk_when_the_model_hands_over() -> None:
+    import errno
+    import os
+    import tempfile
+
+    from watchbill.roles.build import _Work
+    from watchbill.roles.submission import Submission
+
+    accept = _Work.accept
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def accept_on_a_full_disk(work: _Work, submission: Submission) -> None:
+        working = vars(tempfile)["NamedTemporaryFile"]
+        vars(tempfile)["NamedTemporaryFile"] = full
+        try:
+            await accept(work, submission)
+        finally:
+            vars(tempfile)["NamedTemporaryFile"] = working
+
+    setattr(_Work, "accept", accept_on_a_full_disk)  # noqa: B010

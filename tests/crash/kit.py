@@ -36,7 +36,7 @@ _FOUND_BY_THE_FIRST = ("rename", "write", "pwrite64")
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _RESULT = re.compile(r"\) += (-?\d+)")
 _PATHS = re.compile(r'"((?:[^"\\]|\\.)*)"|\d+<([^>]*)>')
-_PASSING = re.compile(r"\.tmp\b|tmp_obj_|/objects/|/dev/null|\.\d+-[0-9a-f]{8}")
+_PASSING = re.compile(r"\.tmp\b|tmp_obj_|/objects/|/dev/null|[./]\d+-[0-9a-f]{8}")
 
 
 def need_strace() -> str:

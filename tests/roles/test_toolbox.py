@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.roles.calling import called
+from watchbill.errors import TryLater
 from watchbill.roles.submission import Submission, submission_tool
 from watchbill.roles.toolbox import Bench, bash_tool, bench_tools, describe
 from watchbill.rules.turn_caps import Pace
@@ -222,3 +224,26 @@ def test_a_call_is_described_on_one_short_line() -> None:
     assert describe({"command": "ls\n -la"}) == "ls -la"
     assert describe({"file_path": "x" * 200}) == "x" * 99 + "…"
     assert (describe(None), describe({})) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "halts"),
+    [
+        (TryLater("the disk is full"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), False),
+        (ToolRefused("not so"), False),
+    ],
+)
+def test_only_trouble_with_the_machine_halts_the_conversation(tmp_path: Path, error: Exception, halts: bool) -> None:
+    halted: list[TryLater] = []
+
+    async def accept(_: Submission) -> None:
+        raise error
+
+    bench = Bench(lambda: "work", lambda: 9, halt=halted.append)
+    (submit,) = bench_tools((), tmp_path, Unconfined(), bench, submission_tool("build", accept), 60)
+    with pytest.raises(ToolRefused if halts else type(error)):
+        called(submit, HANDOFF)
+    assert len(halted) == halts

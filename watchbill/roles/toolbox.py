@@ -7,11 +7,13 @@ stays the same from the first request to the last.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from watchbill.errors import TryLater
 from watchbill.roles.submission import NAME as SUBMIT
 from watchbill.rules.turn_caps import Pace
 from watchbill.tools.model import Tool, ToolRefused
@@ -39,6 +41,8 @@ WRAP_UP = (
     "The soft cap of turns is reached. Nothing but submit_handoff works from here on: hand over what there is, and say "
     "what is left (outcome deferred if it is not done). The work in the worktree is kept."
 )
+HALTED = "The session ends here, for a reason of the machine's. The work in the worktree is kept."
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NOW = "\n\n[The soft cap of turns is reached. From here on only submit_handoff works: hand over now, as it stands.]"
 SOON = "\n\n[One more turn before only submit_handoff works. Bring the work to a state that can be handed over.]"
 
@@ -46,12 +50,14 @@ SOON = "\n\n[One more turn before only submit_handoff works. Bring the work to a
 @dataclass
 class Bench:
     """What the tools of one conversation share. `until_wrap_up` counts the turns that come before the soft cap's;
-    `written` are the paths that the file tools wrote, as the model gave them."""
+    `written` are the paths that the file tools wrote, as the model gave them. `halt` is told of trouble that no model
+    can do anything about."""
 
     pace: Callable[[], Pace]
     until_wrap_up: Callable[[], int]
     note: Callable[[str, str], None] = lambda _tool, _what: None
     written: set[str] = field(default_factory=set)
+    halt: Callable[[TryLater], None] = lambda _trouble: None
 
 
 def bench_tools(
@@ -61,7 +67,7 @@ def bench_tools(
     tools = file_tools(names, worktree)
     if "bash" in names:
         tools.insert(0, bash_tool(worktree, sandbox, seconds))
-    return [*(_paced(tool, bench) for tool in tools), _noted(submit, bench)]
+    return [*(_paced(_halting(tool, bench), bench) for tool in tools), _noted(_halting(submit, bench), bench)]
 
 
 def bash_tool(worktree: Path, sandbox: Sandbox, longest: float = LONGEST_BASH_SECONDS) -> Tool:
@@ -89,6 +95,24 @@ def _read_bash(given: Any, longest: float) -> tuple[str, float]:
     wanted = given.get("timeout_ms")
     seconds = wanted / 1000 if isinstance(wanted, int | float) and wanted is not True and wanted > 0 else BASH_SECONDS
     return command, min(seconds, longest, LONGEST_BASH_SECONDS)
+
+
+def _halting(tool: Tool, bench: Bench) -> Tool:
+    """A full or broken disk of the engine's is no business of the model's: the conversation ends with it."""
+
+    async def call(given: Any) -> Any:
+        try:
+            return await tool.call(given)
+        except TryLater as trouble:
+            bench.halt(trouble)
+            raise ToolRefused(HALTED) from trouble
+        except OSError as error:
+            if error.errno not in DISK:
+                raise
+            bench.halt(TryLater(f"{tool.name} could not go on: {error}", "Make room, or mend the disk."))
+            raise ToolRefused(HALTED) from error
+
+    return replace(tool, call=call)
 
 
 def _paced(tool: Tool, bench: Bench) -> Tool:

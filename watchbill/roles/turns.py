@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from watchbill.errors import TryLater
 from watchbill.roles.budget import CapReached, TicketBudget
 from watchbill.roles.submission import NAME as SUBMIT
 from watchbill.roles.submission import Submission
@@ -28,7 +29,7 @@ _ENDS = {
 @dataclass
 class Ending:
     """How a conversation ended: with a `submission`, or without one for a `reason`. `replies` counts what the model
-    answered."""
+    answered. `halted` is trouble of the machine's (its disk), with which the whole session ends."""
 
     submission: Submission | None = None
     reason: str = ""
@@ -39,14 +40,19 @@ class Ending:
     stopped: bool = False
     replies: int = 0
     written: frozenset[str] = frozenset()
+    halted: TryLater | None = None
 
 
 @dataclass
 class Desk:
-    """Where the submission lands when the model hands over."""
+    """Where the submission lands when the model hands over, and the trouble that a tool had with the machine."""
 
     submission: Submission | None = None
     refused: list[str] = field(default_factory=list)
+    halted: TryLater | None = None
+
+    def halt(self, trouble: TryLater) -> None:
+        self.halted = self.halted or trouble
 
 
 async def converse(
@@ -91,6 +97,9 @@ async def converse(
         await conversation.run_tools()
         if desk.submission is not None:
             ending.submission = desk.submission
+            return ending
+        if desk.halted is not None:
+            ending.reason, ending.halted = desk.halted.reason, desk.halted
             return ending
         if len(desk.refused) >= PATIENCE:
             ending.reason = f"{PATIENCE} handoffs were refused; the last one: {desk.refused[-1]}"

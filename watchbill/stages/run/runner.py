@@ -181,6 +181,10 @@ class SessionRunner:
         )
         ending = await self._converse(case, assignment, budget)
         self._account(ending)
+        if ending.halted is not None:
+            self.session.outcomes[entry.ticket] = "cut off"
+            self._note(entry.ticket, f"cut off: {ending.reason}")
+            raise ending.halted
         fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
         if fields is None:
             self.session.outcomes[entry.ticket] = "not started"
@@ -218,7 +222,12 @@ class SessionRunner:
         def pace() -> Pace:
             return "stop" if desk.submission is not None else budget.pace()
 
-        bench = Bench(pace, budget.until_wrap_up, lambda tool, what: self._tool(case.ticket, budget, tool, what))
+        bench = Bench(
+            pace,
+            budget.until_wrap_up,
+            lambda tool, what: self._tool(case.ticket, budget, tool, what),
+            halt=desk.halt,
+        )
         agent_tools = self.workspace.agent(self.role.name).tools
         names = [name for name in assignment.tools if name in agent_tools]
         longest = self.workspace.settings.checks.timeout_seconds
