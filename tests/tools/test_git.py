@@ -164,6 +164,15 @@ def test_only_the_last_paragraph_holds_trailers(home: Path, repository: Reposito
     assert repository.commit(commit_files(home, {"a": message}, message)).trailers == {}
 
 
+def test_objects_that_cannot_be_opened_are_tried_again_later(home: Path, repository: Repository) -> None:
+    start = git(home, "rev-parse", "HEAD")
+    (home / ".git" / "HEAD").rename(home / "HEAD")
+    with pytest.raises(TryLater, match=r"\.git cannot be read"):
+        repository.commit(start)
+    (home / "HEAD").rename(home / ".git" / "HEAD")
+    assert repository.commit(start).id == start
+
+
 def test_commits_between_come_parents_first(home: Path, repository: Repository) -> None:
     first = git(home, "rev-parse", "HEAD")
     git(home, "checkout", "-q", "-b", "side")
