@@ -478,6 +478,16 @@ def test_what_a_power_cut_left_half_checked_out_is_not_taken_for_work(
     assert again.changed() == (["README.md"] if was_complete else [])
 
 
+@pytest.mark.parametrize("left", [b"\0" * 17, b"", b"\n", b"watchbill/T-00"])
+def test_a_mark_that_a_power_cut_spoilt_is_no_mark(
+    left: bytes, tree: Worktree, repository: Repository, start: str
+) -> None:
+    (tree.git_dir / "watchbill-ready").write_bytes(left)
+    (tree.path / "README.md").write_bytes(b"")
+    again = repository.worktree(tree.path, BRANCH, start)
+    assert (again.changed(), again.ready_for()) == ([], BRANCH)
+
+
 def test_a_reset_moves_branch_and_files(tree: Worktree, home: Path, start: str) -> None:
     write_files(tree.path, {"new.txt": "1"})
     tree.commit_all("Work", NOW)

@@ -180,9 +180,12 @@ class Worktree:
     def ready_for(self) -> str | None:
         """The branch that was checked out here completely, so that what differs now is an agent's work."""
         try:
-            return (self.git_dir / _READY).read_text("utf-8").strip() or None
+            told = (self.git_dir / _READY).read_bytes()
         except FileNotFoundError:
             return None
+        # A power cut may leave zeros where the name was, or only a part of it.
+        is_whole = told.endswith(b"\n") and told.strip() and b"\0" not in told
+        return os.fsdecode(told).strip() if is_whole else None
 
     def ready(self, branch: str | None) -> None:
         """Note that `branch` is checked out completely, after the files are on the disk."""
