@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repositories import git, make_repository, owner_state, write_files
+from tests.repositories import commit_files, git, make_repository, owner_state, write_files
 from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace, with_answer
 from watchbill.cli.doctor import show
 from watchbill.files.quarantine import set_aside
@@ -121,6 +121,14 @@ def test_a_checked_out_integration_branch_and_a_dirty_checkout_are_seen(workspac
     lines = found(workspace, "repository")
     assert [line.state for line in lines if "checked out at" in line.text] == ["problem"]
     assert [line.state for line in lines if "uncommitted" in line.text] == ["note"]
+
+
+def test_a_filter_that_only_the_owners_own_settings_have_is_a_problem(workspace: Workspace) -> None:
+    attributes = {".gitattributes": "*.bin filter=lfs\n", "big.bin": "1\n"}
+    commit_files(workspace.repo, attributes, "large files")
+    (line,) = [line for line in found(workspace, "repository") if line.state == "problem"]
+    assert "big.bin" in line.text and "'lfs'" in line.text
+    assert "git lfs install --local" in line.hint
 
 
 def test_a_schedule_that_cannot_be_read_is_a_problem_and_an_empty_one_is_not(workspace: Workspace) -> None:

@@ -264,6 +264,37 @@ def test_a_branch_that_moved_meanwhile_makes_the_commit_stale(
     assert git(home, "rev-parse", BRANCH) == other
 
 
+LFS = {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "big.bin": "version of a pointer\n"}
+
+
+def test_a_file_whose_filter_only_the_owner_has_is_not_committed_raw(home: Path, tmp_path: Path) -> None:
+    start = commit_files(home, LFS, "large files")
+    tree = Repository.open(home).worktree(tmp_path / "w", BRANCH, start)
+    write_files(tree.path, {"big.bin": "raw\n", "notes.txt": "1"})
+    with pytest.raises(Refused, match=r"big\.bin goes through the filter 'lfs'.*raw"):
+        tree.commit_all("Work", NOW)
+    assert (tree.head(), tree.changed()) == (start, ["big.bin", "notes.txt"])
+    # A new one is no better.
+    write_files(tree.path, {"big.bin": LFS["big.bin"], "new.bin": "raw\n"})
+    with pytest.raises(Refused, match=r"new\.bin"):
+        tree.commit_all("Work", NOW)
+    # Other files are, and so are these as soon as the repository has the filter itself.
+    (tree.path / "new.bin").unlink()
+    assert committed(tree, home)["notes.txt"]
+    git(home, "config", "filter.lfs.clean", "tr a-z A-Z")
+    write_files(tree.path, {"new.bin": "raw\n"})
+    committed(tree, home)
+    assert git(home, "show", f"{BRANCH}:new.bin") == "RAW"
+
+
+def test_the_filters_that_are_missing_are_known(home: Path, repository: Repository) -> None:
+    assert repository.missing_filters() == {}
+    commit_files(home, LFS, "large files")
+    assert repository.missing_filters() == {"lfs": "big.bin"}
+    git(home, "config", "filter.lfs.process", "git-lfs filter-process")
+    assert repository.missing_filters() == {}
+
+
 # Merging
 
 

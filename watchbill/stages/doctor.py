@@ -24,7 +24,7 @@ from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
-from watchbill.tools.git import Repository
+from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
 from watchbill.tools.sandbox import attempt_forbidden_acts, choose
 from watchbill.workspace import Workspace
 
@@ -132,6 +132,9 @@ def _repository(workspace: Workspace) -> Iterable[Line]:
     if place is not None:
         text = f"{project.integration} is checked out at {place}, so nothing can be merged"
         yield Line("repository", "problem", text, f"Check out another branch there: git -C '{place}' switch ...")
+    for name, file in repo.missing_filters().items():
+        text = f"no agent's change to files like {file} is committed: the repository itself lacks the filter {name!r}"
+        yield Line("repository", "problem", text, HOW_TO_INSTALL_A_FILTER)
     if repo.is_dirty():
         yield Line("repository", "note", "the checkout has uncommitted changes; no agent sees or touches them")
 

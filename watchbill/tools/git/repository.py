@@ -29,6 +29,7 @@ from watchbill.tools.git.command import (
     unexpected,
 )
 from watchbill.tools.git.durability import sync_file_system
+from watchbill.tools.git.filters import missing_filters
 from watchbill.tools.git.merging import build_candidate
 from watchbill.tools.git.opening import locate
 from watchbill.tools.git.values import Candidate, Commit, DiffStat, cut_in_the_middle, trailers_of
@@ -89,6 +90,11 @@ class Repository:
         return bool(
             self._own.text("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames")
         )
+
+    def missing_filters(self) -> dict[str, str]:
+        """The filters that attributes of the owner's checkout ask for and no setting of the repository has: each with
+        one of its files. Settings of the owner's own (global ones) are not seen here."""
+        return missing_filters(self._own, self._own.names("ls-files", "-z"))
 
     def checked_out_at(self, branch: str) -> Path | None:
         """The checkout, of the owner or of ours, that is on `branch`. One whose folder is gone does not count."""

@@ -29,6 +29,7 @@ from watchbill.tools.git.command import (
     unexpected,
 )
 from watchbill.tools.git.durability import sync_file_system
+from watchbill.tools.git.filters import HOW_TO_INSTALL_A_FILTER, missing_filters
 
 ALWAYS_EXCLUDED = (
     "__pycache__/",
@@ -322,8 +323,18 @@ class Worktree:
         git = self._git
         touched = {*git.names("diff-files", "--name-only", "-z", "--ignore-submodules=all"), *self._unmerged()}
         there = {name for name in touched if folders.is_file_or_link(self.path, name)}
+        taken = there.union(self._new_files(excludes))
+        self._require_filters(taken)
         self._update_index(touched - there, "--force-remove")
-        self._update_index(there.union(self._new_files(excludes)), "--add", "--replace")
+        self._update_index(taken, "--add", "--replace")
+
+    def _require_filters(self, names: set[bytes]) -> None:
+        for filter_name, file in missing_filters(self._git, names).items():
+            raise Refused(
+                f"{file} goes through the filter {filter_name!r}, which the repository's own configuration does not "
+                "have: it would be committed raw.",
+                f"{HOW_TO_INSTALL_A_FILTER} Its change lies uncommitted in {self.path}.",
+            )
 
     def _update_index(self, names: set[bytes], *how: str) -> None:
         if not names:
