@@ -16,6 +16,7 @@ from tests.sessions import (
     calls,
     found,
     hands_over,
+    reviews,
     stage,
     take,
     writes,
@@ -215,6 +216,18 @@ def test_a_reviewer_changes_nothing(tmp_path: Path) -> None:
         assert on.read(merged.commit or "", "notes.txt") == "good\nnew"
         assert on.items() == []
     assert owner_state(workspace.repo) == before
+
+
+def test_worktrees_are_handed_on_from_ticket_to_ticket_and_from_agent_to_agent(tmp_path: Path) -> None:
+    tickets = {"T-0001": "Do it", "T-0002": "Do that"}
+    workspace = make_workspace(tmp_path, tickets, CHECK, PLAIN)
+    both = builds("T-0001"), builds("T-0002", "other.txt", "good\n")
+    with stage(workspace, both, reviews("T-0001"), reviews("T-0002")) as on:
+        on.run("build")
+        on.review()
+    # One for the candidate, and meanwhile one for the base.
+    left = sorted(path.name for path in workspace.layout.worktrees.iterdir())
+    assert [name.partition(".")[0] for name in left] == ["spare", "spare"]
 
 
 def test_reviewers_are_told_what_the_engine_saw(tmp_path: Path) -> None:
