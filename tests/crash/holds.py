@@ -208,6 +208,8 @@ def leftovers(workspace: Workspace) -> Iterator[str]:
     for path in workspace.root.rglob("*.tmp"):
         if workspace.layout.worktrees not in path.parents:
             yield f"{path.relative_to(workspace.root)} was left behind"
+    for path in workspace.layout.temporary.glob("*"):
+        yield f"{path.relative_to(workspace.root)} was left behind"
     refs = workspace.repo / ".git" / "refs"
     for path in refs.rglob("*.lock"):
         yield f"{path.relative_to(workspace.repo)} was left behind"

@@ -39,7 +39,6 @@ def settled(opened: Workspace) -> Workspace:
 
     for line in settle(opened, now()):
         note(line)
-    use_scratch(opened)
     take_answers(opened)
     return opened
 

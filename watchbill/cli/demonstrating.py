@@ -34,6 +34,7 @@ def demo(directory: Path | None, replay: Path | None) -> None:
     with scripted_model(replay):
         opened = set_stage(place(directory), started)
         begin.settled(opened)
+        begin.use_scratch(opened)
         go_round(opened, begin.sandbox_of(opened), begin.logger(opened), Options(), lambda: begin.take_answers(opened))
     show.brief(brief(opened, started), json=False, scripted=True)
     settings = opened.settings.project

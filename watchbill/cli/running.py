@@ -48,6 +48,7 @@ def merge(json: bool) -> None:
     opened = begin.workspace()
     _refuse_when_paused(opened)
     begin.settled(opened)
+    begin.use_scratch(opened)
     show.merges(merge_ready(opened, begin.sandbox_of(opened), begin.logger(opened)), json)
 
 
@@ -57,6 +58,7 @@ def _go(
     from watchbill.stages.report import brief
 
     begin.settled(opened)
+    begin.use_scratch(opened)
     log = begin.logger(opened)
     sandbox = begin.sandbox_of(opened)
     if who == "all":
