@@ -25,8 +25,12 @@ MAY_WRITE = {
     "tools/git/command.py": ("write_text", "the settings of a passing room for git"),
     "tools/git/merging.py": ("write_bytes", "attributes of files, in a passing room for git"),
     "tools/git/repository.py": (
-        "TemporaryFile open replace write_bytes write_text",
+        "TemporaryFile open write_text",
         "git's own notes of worktrees",
+    ),
+    "tools/git/spares.py": (
+        "rename replace write_bytes",
+        "worktrees that were put by, and a mark of when one was clean",
     ),
     "tools/git/worktree.py": ("NamedTemporaryFile write_text", "a note in a worktree, and a passing file for git"),
     "tools/sandbox/choosing.py": ("write_text", "a passing secret that the sandbox must not show"),

@@ -323,9 +323,10 @@ class Worktree:
         git = self._git
         touched = {*git.names("diff-files", "--name-only", "-z", "--ignore-submodules=all"), *self._unmerged()}
         there = {name for name in touched if folders.is_file_or_link(self.path, name)}
+        # First what is gone: git lists nothing new inside a folder that it still takes for a file.
+        self._update_index(touched - there, "--force-remove")
         taken = there.union(self._new_files(excludes))
         self._require_filters(taken)
-        self._update_index(touched - there, "--force-remove")
         self._update_index(taken, "--add", "--replace")
 
     def _require_filters(self, names: set[bytes]) -> None:
