@@ -1,66 +1,234 @@
-"""The SDK's own file tools, confined to one worktree.
+"""The file tools of the model, confined to one worktree: read, write, edit, glob, grep.
 
-Owns which of them are offered and that git's pointer file cannot be written. The confinement is the SDK's.
+Owns what each of them does and answers. Their names, descriptions and schemas are the SDK's. Its functions are not
+used: they look at a path first and open it afterwards, and a command that still runs can swap a link in between.
+Every file is opened by `beneath`; what searches is a process of its own, which is ended when it takes too long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import asyncio
+import base64
+import errno
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from watchbill.tools.model import beneath, search
 from watchbill.tools.model.contract import Tool, ToolRefused
 
 FILE_TOOLS = ("read", "write", "edit", "glob", "grep")
 
+MAX_TEXT_BYTES = 256 * 1024
+MAX_PDF_BYTES = 20 * 1024 * 1024
+# The API counts an image by its base64 text, of which it takes 5 MiB.
+MAX_IMAGE_BYTES = 5 * 1024 * 1024 // 4 * 3
+SEARCH_SECONDS = 30.0
+_GLOB_LINES = 200
+_GREP_CHARACTERS = 100 * 1024
+_CHUNK = 64 * 1024
+_PDF = "application/pdf"
+_MEDIA = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".pdf": _PDF,
+}
+_REASONS = {
+    errno.ENOENT: "no such file or directory",
+    errno.ENOTDIR: "not a directory",
+    errno.EISDIR: "is a directory",
+    errno.EACCES: "permission denied",
+    errno.ELOOP: "too many levels of symbolic links",
+}
+
 
 def file_tools(names: Sequence[str], worktree: Path) -> list[Tool]:
     """The file tools among `names`, for `worktree`."""
-    from anthropic.lib.tools.agent_toolset import (
-        AgentToolContext,
-        beta_edit_tool,
-        beta_glob_tool,
-        beta_grep_tool,
-        beta_read_tool,
-        beta_write_tool,
-    )
+    from anthropic.lib.tools.agent_toolset import AgentToolContext, beta_agent_toolset_20260401
 
-    context = AgentToolContext(workdir=worktree, read_only_roots=[worktree / ".git"])
-    makers = {
-        "read": beta_read_tool,
-        "write": beta_write_tool,
-        "edit": beta_edit_tool,
-        "glob": beta_glob_tool,
-        "grep": beta_grep_tool,
+    ours: dict[str, Callable[..., Any]] = {
+        "read": functools.partial(_read, worktree),
+        "write": functools.partial(_write, worktree),
+        "edit": functools.partial(_edit, worktree),
+        "glob": functools.partial(_glob, worktree),
+        "grep": functools.partial(_grep, worktree),
     }
-    return [_from_sdk(makers[name](context), worktree) for name in FILE_TOOLS if name in names]
+    definitions = {tool.name: tool.to_dict() for tool in beta_agent_toolset_20260401(AgentToolContext(worktree))}
+    return [_tool(definitions[name], ours[name]) for name in FILE_TOOLS if name in names]
 
 
-def _from_sdk(tool: Any, worktree: Path) -> Tool:
-    from anthropic.lib.tools import ToolError
+def _tool(definition: Any, work: Callable[..., Any]) -> Tool:
+    from pydantic import ValidationError, validate_call
 
-    definition = tool.to_dict()
-    prefixes = sorted({f"{worktree}/", f"{worktree.resolve()}/"}, key=len, reverse=True)
+    name = definition["name"]
+    checked = validate_call(work)
+
+    def carry_out(given: dict[str, Any]) -> Any:
+        try:
+            return checked(**given)
+        except (ValidationError, TypeError) as error:
+            raise ToolRefused(_expected(name, definition["input_schema"])) from error
+        except beneath.NotBeneath as error:
+            raise ToolRefused(f"{name}: {_path_in(given)} {error}.") from error
+        except OSError as error:
+            reason = _REASONS.get(error.errno or 0, (error.strerror or "input or output failed").lower())
+            raise ToolRefused(f"{name}: {_path_in(given)}: {reason}") from error
+        except ValueError as error:
+            raise ToolRefused(f"{name}: {_path_in(given)}: {error}") from error
 
     async def call(given: Any) -> Any:
-        try:
-            result = await tool.call(given)
-        except ToolError as error:
-            raise ToolRefused(_relative(str(error), prefixes)) from error
-        except (ValueError, TypeError) as error:
-            raise ToolRefused(_expected(tool.name, definition["input_schema"])) from error
-        return _relative(result, prefixes) if isinstance(result, str) else result
+        if not isinstance(given, dict):
+            raise ToolRefused(_expected(name, definition["input_schema"]))
+        return await asyncio.to_thread(carry_out, given)
 
-    return Tool(tool.name, definition["description"], definition["input_schema"], call)
+    return Tool(name, definition["description"], definition["input_schema"], call)
 
 
-def _relative(text: str, prefixes: list[str]) -> str:
-    for prefix in prefixes:
-        text = text.replace(prefix, "")
-    return text
+def _path_in(given: dict[str, Any]) -> str:
+    return str(given.get("file_path") or given.get("path") or ".")
 
 
 def _expected(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     keys = [f"{key}{'' if key in required else ' (optional)'}" for key in schema.get("properties", {})]
     return f"{name}: the input does not fit. It takes: {', '.join(keys)}."
+
+
+def _read(worktree: Path, file_path: str, view_range: list[int] | None = None) -> Any:
+    """A file's text, some of its lines, or a picture or PDF as a block of content."""
+    if view_range and len(view_range) != 2:
+        raise ToolRefused("read: view_range must be [start_line, end_line]")
+    media_type = _MEDIA.get(Path(file_path).suffix.lower())
+    with beneath.reading(worktree, file_path) as (stream, size):
+        if media_type is not None:
+            if view_range:
+                raise ToolRefused("read: view_range is not supported for image/PDF files")
+            limit = MAX_PDF_BYTES if media_type == _PDF else MAX_IMAGE_BYTES
+            return [_block(media_type, _whole(stream, size, limit))]
+        if view_range:
+            return _text(_lines(stream, *view_range), "only text has lines")
+        try:
+            data = _whole(stream, size, MAX_TEXT_BYTES)
+        except ValueError as error:
+            raise ToolRefused(f"read: {file_path} {error} Use view_range to read some of its lines.") from error
+        return _text(data, "only text, images and PDFs can be read")
+
+
+def _whole(stream: Any, size: int, limit: int) -> bytes:
+    # Never more than the limit, even of a file that grows meanwhile.
+    data: bytes = stream.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"is larger than {limit} bytes (it has {max(size, len(data))}).")
+    return data
+
+
+def _text(data: bytes, otherwise: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"not valid UTF-8 text ({otherwise})") from None
+
+
+def _lines(stream: Any, first: int, last: int) -> bytes:
+    """Lines `first` to `last`, from 1, both included; a `last` below 1 means the end."""
+    start, end = max(first, 1), last if last > 0 else sys.maxsize
+    number, kept = 1, bytearray()
+    # A line can be longer than memory, so it is read in pieces.
+    while number <= end and (piece := stream.readline(_CHUNK)):
+        if number >= start:
+            kept += piece
+            if len(kept) > MAX_TEXT_BYTES:
+                raise ValueError(f"these lines have more than {MAX_TEXT_BYTES} bytes; ask for fewer")
+        number += piece.endswith(b"\n")
+    return bytes(kept.removesuffix(b"\n")) if number > end else bytes(kept)
+
+
+def _block(media_type: str, data: bytes) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": media_type, "data": base64.standard_b64encode(data).decode("ascii")}
+    return {"type": "document" if media_type == _PDF else "image", "source": source}
+
+
+def _write(worktree: Path, file_path: str, content: str) -> str:
+    beneath.write(worktree, file_path, _encoded(content))
+    return f"wrote {len(content)} characters to {file_path}"
+
+
+def _edit(worktree: Path, file_path: str, old_string: str, new_string: str, replace_all: bool | None = None) -> str:
+    with beneath.reading(worktree, file_path) as (stream, size):
+        text = _text(_whole(stream, size, MAX_TEXT_BYTES), "only text can be edited")
+    count = text.count(old_string) if old_string else 0
+    if count == 0:
+        raise ToolRefused(f"edit: old_string not found in {file_path}")
+    if count > 1 and not replace_all:
+        raise ToolRefused(f"edit: old_string appears {count} times in {file_path} (must be unique)")
+    beneath.write(worktree, file_path, _encoded(text.replace(old_string, new_string)))
+    return f"edited {file_path} ({count} replacement(s))"
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the text holds half a character (a lone surrogate)") from None
+
+
+def _glob(worktree: Path, pattern: str, path: str | None = None) -> str:
+    if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
+        raise ToolRefused("glob: the pattern must be relative and without '..'; give a folder as path")
+    return _searched("glob", worktree, pattern, path, _GLOB_LINES)
+
+
+def _grep(worktree: Path, pattern: str, path: str | None = None) -> str:
+    return _searched("grep", worktree, pattern, path, _GREP_CHARACTERS)
+
+
+def _searched(kind: str, worktree: Path, pattern: str, path: str | None, limit: int) -> str:
+    with beneath.found(worktree, path or ".") as place:
+        folder, name = place.folder, None
+        if place.name != ".":
+            try:
+                folder = os.open(place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place.folder)
+            except NotADirectoryError:
+                if kind == "glob":
+                    raise
+                name = place.name
+        prefix = place.parts if name is None else place.parts[:-1]
+        what = {"kind": kind, "pattern": pattern, "limit": limit, "seconds": int(SEARCH_SECONDS)}
+        plan = {**what, "folder": folder, "file": name, "prefix": prefix}
+        try:
+            answer = _ask(kind, plan, folder)
+        finally:
+            if folder != place.folder:
+                os.close(folder)
+    if "error" in answer:
+        raise ToolRefused(f"{kind}: {answer['error']}")
+    lines = [*answer["lines"], *(["[there is more; narrow the pattern or the path]"] if answer["more"] else [])]
+    return "\n".join(lines) or "no matches"
+
+
+def _ask(kind: str, plan: dict[str, Any], folder: int) -> dict[str, Any]:
+    """What `search` answers to `plan`, in a process that ends when its time is over."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", search.__file__],
+            input=json.dumps(plan).encode(),
+            capture_output=True,
+            env={},
+            pass_fds=[folder],
+            timeout=SEARCH_SECONDS,
+            check=True,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        raise ToolRefused(f"{kind}: it took longer than {SEARCH_SECONDS:g} s and was stopped") from None
+    except (subprocess.CalledProcessError, ValueError) as error:
+        raise ToolRefused(f"{kind}: the search failed: {error}") from error
+    return answer
