@@ -163,6 +163,14 @@ def test_a_command_that_was_killed_says_so() -> None:
     assert said == "…\n[killed after 2 seconds]"
 
 
+def test_a_command_that_ran_into_a_limit_is_told_which() -> None:
+    limited = Result(None, "…", False, False, ("the limit of 9 MiB written to the disk was reached",))
+    said, _ = bash({"command": "x"}, limited)
+    assert said == "…\n[the limit of 9 MiB written to the disk was reached]\n[stopped before its end]"
+    said, _ = bash({"command": "x"}, Result(0, "", False, False, ("the limit of 9 processes was reached",)))
+    assert said == "\n[the limit of 9 processes was reached]"
+
+
 @pytest.mark.parametrize(
     ("wanted", "seconds"),
     [(None, 120), (5_000, 5), (10**12, 300), (0, 120), (-1, 120), ("5000", 120), (True, 120), (float("nan"), 120)],

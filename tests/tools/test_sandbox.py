@@ -32,6 +32,7 @@ from watchbill.tools.sandbox import (
     attempt_forbidden_acts,
     choose,
     clean_text,
+    control_groups,
     cut_middle,
 )
 from watchbill.tools.sandbox import bubblewrap as bubblewrap_module
@@ -511,6 +512,12 @@ def test_a_file_grows_only_to_its_limit(
     assert (worktree / "big").stat().st_size == 1_048_576
 
 
+@pytest.fixture
+def no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_groups, "available", lambda: None)
+
+
+@pytest.mark.usefixtures("no_groups")
 @pytest.mark.parametrize("has_prlimit", [True, False])
 def test_processes_memory_and_core_dumps_are_limited(
     has_prlimit: bool, worktree: Path, monkeypatch: pytest.MonkeyPatch
@@ -519,7 +526,7 @@ def test_processes_memory_and_core_dumps_are_limited(
         monkeypatch.setattr("shutil.which", lambda *_a, **_k: None)
     box = Bubblewrap(program="/usr/bin/bwrap")
     limits = replace(LIMITS, processes=77, memory_bytes=1 << 30)
-    result = box.run(["bash", "-c", "ulimit -Hu; ulimit -Hc; ulimit -Hv"], worktree, limits)
+    result = box.run(["bash", "-c", "ulimit -Hu; ulimit -Hc; ulimit -Hd"], worktree, limits)
     assert result.output.split() == ["77", "0", str(1 << 20)]
 
 

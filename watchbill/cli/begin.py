@@ -89,12 +89,20 @@ def sandbox_of(opened: Workspace) -> Callable[[Repository], Sandbox]:
     one_at_a_time = threading.Lock()
 
     def make(repo: Repository) -> Sandbox:
-        from watchbill.tools.sandbox import choose
+        from watchbill.tools.sandbox import MIB, Capped, Limits, choose
 
         with one_at_a_time:
             if not made:
-                settings = opened.settings
-                made.append(choose(settings.sandbox.mode, settings.readable(), repo.common_dir))
+                settings = opened.settings.sandbox
+                caps = Limits(
+                    memory_bytes=settings.memory_mb * MIB,
+                    processes=settings.processes,
+                    file_bytes=settings.file_mb * MIB,
+                    scratch_bytes=settings.scratch_mb * MIB,
+                    disk_bytes=settings.disk_mb * MIB,
+                )
+                chosen = choose(settings.mode, opened.settings.readable(), repo.common_dir)
+                made.append(Capped(chosen, caps))
                 if made[0].name == "none":
                     note('commands run WITHOUT a sandbox ([sandbox] mode = "none"); every record says so')
         return made[0]

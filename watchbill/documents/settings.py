@@ -101,11 +101,16 @@ class Gate(Strict):
 
 
 class Sandbox(Strict):
-    """Where commands run, what they may read besides the system, and which of them may use the network."""
+    """Where commands run, what they may read besides the system, and how much of the machine they may use."""
 
     mode: Literal["auto", "bubblewrap", "seatbelt", "none"] = "auto"
     read: tuple[str, ...] = ()
     network: tuple[Literal["setup", "test"], ...] = ()
+    memory_mb: int = Field(4096, ge=16, le=10_000_000)
+    processes: int = Field(1024, ge=8, le=1_000_000)
+    file_mb: int = Field(1024, ge=1, le=10_000_000)
+    scratch_mb: int = Field(1024, ge=1, le=10_000_000)
+    disk_mb: int = Field(4096, ge=1, le=10_000_000)
 
     @field_validator("read")
     @classmethod

@@ -77,11 +77,14 @@ def bash_tool(worktree: Path, sandbox: Sandbox, longest: float = LONGEST_BASH_SE
         command, seconds = _read_bash(given, longest)
         limits = Limits(seconds=seconds, output_bytes=SHOWN)
         result = await asyncio.to_thread(sandbox.run, command, worktree, limits)
+        limited = "".join(f"\n[{sentence}]" for sentence in result.limited)
         if result.timed_out:
-            return f"{result.output}\n[killed after {seconds:.0f} seconds]"
+            return f"{result.output}{limited}\n[killed after {seconds:.0f} seconds]"
+        if result.exit_code is None:
+            return f"{result.output}{limited}\n[stopped before its end]"
         if result.exit_code:
-            return f"{result.output}\n[exit code {result.exit_code}]"
-        return result.output or "[no output]"
+            return f"{result.output}{limited}\n[exit code {result.exit_code}]"
+        return result.output + limited or "[no output]"
 
     return Tool("bash", BASH_TEXT, BASH_SCHEMA, call)
 

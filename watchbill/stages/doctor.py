@@ -25,7 +25,7 @@ from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
 from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
-from watchbill.tools.sandbox import attempt_forbidden_acts, choose
+from watchbill.tools.sandbox import attempt_forbidden_acts, choose, control_groups
 from watchbill.workspace import Workspace
 
 # What stands in the way of each act inside a sandbox that holds.
@@ -158,8 +158,18 @@ def _sandbox(workspace: Workspace) -> Iterable[Line]:
         yield Line("sandbox", "problem", "commands run WITHOUT a sandbox, as the settings say", hint)
     else:
         yield Line("sandbox", "ok", f"{sandbox.name} held")
+    yield _limits()
     if settings.sandbox.network:
         yield Line("sandbox", "note", f"the network is open to: {', '.join(settings.sandbox.network)}")
+
+
+def _limits() -> Line:
+    groups = control_groups.available()
+    if groups is None:
+        text = "no control group can be made here: memory is limited for each process by itself, not for all together"
+        return Line("sandbox", "note", text, "systemd-run --user --scope -p Delegate=yes watchbill ... makes one.")
+    text = f"processes and memory of a command are limited by a control group (version {groups.version})"
+    return Line("sandbox", "ok", text)
 
 
 def _git_folder(workspace: Workspace) -> Path | None:

@@ -135,6 +135,11 @@ def _answer(
 
 
 def _why_stopped(which: str, done: Result, timeout_seconds: float) -> str:
+    why = _why_it_ended(which, done, timeout_seconds)
+    return " ".join([why, *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in done.limited)])
+
+
+def _why_it_ended(which: str, done: Result, timeout_seconds: float) -> str:
     if done.timed_out:
         return f"The {which} command did not end within {timeout_seconds:g} seconds and was stopped."
     if done.exit_code is None:

@@ -54,6 +54,11 @@ COMMENTS = {
     "sandbox.read": "Folders that commands may read besides the system's own, for instance a virtual environment. "
     "Absolute paths.",
     "sandbox.network": 'Which of your own commands may use the network: "setup", "test", both, or none.',
+    "sandbox.memory_mb": "How much memory one command and all that it starts may use, in MiB.",
+    "sandbox.processes": "How many processes and threads it may have at once.",
+    "sandbox.file_mb": "How large a file it may write.",
+    "sandbox.scratch_mb": "How much its private /tmp holds, which is in memory.",
+    "sandbox.disk_mb": "How much it may write to the disk in all. It is ended a moment after it went beyond.",
     "limits.max_attempts": "After so many attempts without success a ticket goes to the inbox.",
     "limits.max_waiting": "With so many items in the inbox no new work starts.",
 }

@@ -7,16 +7,19 @@ what a result means, or that a command may run outside: that is the owner's expl
 from __future__ import annotations
 
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
+from watchbill.tools.sandbox.capped import Capped
 from watchbill.tools.sandbox.choosing import Attempt, attempt_forbidden_acts, choose
-from watchbill.tools.sandbox.contract import Limits, Result, Sandbox
+from watchbill.tools.sandbox.contract import MIB, Limits, Result, Sandbox
 from watchbill.tools.sandbox.output import clean_text, cut_middle
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.stoppable import Stoppable
 from watchbill.tools.sandbox.unconfined import Unconfined
 
 __all__ = [
+    "MIB",
     "Attempt",
     "Bubblewrap",
+    "Capped",
     "Limits",
     "Result",
     "Sandbox",

@@ -4,8 +4,7 @@ Owns the mounts and the name spaces. Inside, a command sees the system's program
 read-only; it writes its worktree, the folders it was given for writing, and private memory file systems that
 vanish with it. It never sees the host's home, sockets, processes or variables.
 
-Limits are resource limits of each process and sizes of the private file systems. Limits for all processes
-together need a control group: `_behind_limits` is the place for one.
+Besides the limits that every child has, the private file systems have a size.
 """
 
 from __future__ import annotations
@@ -106,6 +105,7 @@ class Bubblewrap:
                     env={},  # its environment can be read from inside, in /proc/1/environ
                     cwd="/",
                     limits=limits,
+                    disk=[worktree, *write],
                     pass_fds=[settings, status_in, *descriptors],
                     stop=stop,
                     sweep=status.wait_until_nothing_runs,

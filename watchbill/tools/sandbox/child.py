@@ -20,19 +20,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from watchbill.errors import Misconfigured
-from watchbill.tools.sandbox.contract import Limits, Result
+from watchbill.tools.sandbox import control_groups
+from watchbill.tools.sandbox.contract import MIB, Limits, Result
+from watchbill.tools.sandbox.disk import DiskWatch
 from watchbill.tools.sandbox.output import Capture
 
 SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 _CHUNK = 65_536
 _GLANCE_SECONDS = 0.05
 _DRAIN_SECONDS = 2.0
+_ENDS = ("", "exited", "timed out", "stopped")
 
-# The limits that a plain shell can set, for systems without prlimit: bytes as blocks of 512, address space in KiB.
+# The limits that a plain shell can set, for systems without prlimit: bytes as blocks of 512, data in KiB.
 # The name of the process limit differs between shells.
 _ULIMIT = (
     'ulimit -c 0 && ulimit -f "$1" && { [ -z "$2" ] || ulimit -u "$2" 2>/dev/null || ulimit -p "$2"; } '
-    '&& { [ -z "$3" ] || ulimit -v "$3"; } && shift 3 && exec "$@"'
+    '&& { [ -z "$3" ] || ulimit -d "$3"; } && shift 3 && exec "$@"'
 )
 
 
@@ -63,11 +66,16 @@ def as_words(command: Sequence[str] | str) -> list[str]:
 def limited(command: Sequence[str], limits: Limits, processes: int | None) -> list[str]:
     """`command` behind a small program that sets its resource limits and then becomes it.
 
-    A limit is never above the one this process already has. `processes` of None leaves that limit alone.
+    A limit is never above the one this process already has. `processes` of None leaves that limit alone. Processes
+    and memory are limited here only where no control group does it for all of them together.
     """
     file_bytes = _at_most(limits.file_bytes, resource.RLIMIT_FSIZE)
-    count = None if processes is None else _at_most(processes, resource.RLIMIT_NPROC)
-    memory = None if limits.memory_bytes is None else _at_most(limits.memory_bytes, resource.RLIMIT_AS)
+    is_grouped = control_groups.available() is not None
+    count = None if processes is None or is_grouped else _at_most(processes, resource.RLIMIT_NPROC)
+    memory = None if is_grouped else limits.memory_bytes
+    if memory is not None:
+        # Not the address space: Java, Node and Go reserve far more of it than they ever use.
+        memory = _at_most(memory, resource.RLIMIT_DATA)
     prlimit = shutil.which("prlimit", path=":".join(SYSTEM_PATH))
     if prlimit is None:
         blocks = str(max(file_bytes // 512, 1))
@@ -77,7 +85,7 @@ def limited(command: Sequence[str], limits: Limits, processes: int | None) -> li
     if count is not None:
         words.append(f"--nproc={count}")
     if memory is not None:
-        words.append(f"--as={memory}")
+        words.append(f"--data={memory}")
     return [*words, "--", *command]
 
 
@@ -92,26 +100,31 @@ def run_child(
     env: Mapping[str, str],
     cwd: Path | str,
     limits: Limits,
+    disk: Sequence[Path] = (),
     pass_fds: Sequence[int] = (),
     stop: threading.Event | None = None,
     sweep: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run `argv` in a session of its own, read its output, and return only when its process group is dead.
 
-    `sweep` ends what left the process group; it runs after the group was killed, also when this is interrupted.
+    `disk` are the folders that may grow by `limits.disk_bytes` together. `sweep` ends what left the process group;
+    it runs after the group was killed, also when this is interrupted. A control group, where there is one, ends
+    whatever is left then.
     The caller's thread stays here until the end: a child that dies with its parent is bound to that thread.
     Raises Misconfigured when the program cannot be started.
     """
     capture = Capture(limits.output_bytes)
-    ended = None
-    with contextlib.ExitStack() as held:
+    ended = ""
+    with contextlib.ExitStack() as outer, contextlib.ExitStack() as held:
+        group = outer.enter_context(control_groups.grouped(limits))
         held.enter_context(_signals_held())
-        child = _start(argv, env, cwd, pass_fds)
+        child = _start(group.entering(argv) if group else argv, env, cwd, pass_fds)
         assert child.stdout is not None
         stream = child.stdout.fileno()
+        watch = DiskWatch(disk, limits.disk_bytes)
         try:
             held.close()  # from here on, an interrupt finds the child in our care
-            ended = _read_until_end(child, stream, capture, time.monotonic() + limits.seconds, stop)
+            ended = _read_until_end(child, stream, capture, time.monotonic() + limits.seconds, stop, watch)
         finally:
             with _signals_held():
                 _kill_group(child)
@@ -119,8 +132,13 @@ def run_child(
                 _drain(stream, capture)
                 child.stdout.close()
                 code = child.wait()
+        reached = group.reached(limits) if group else ()
     exit_code = (code if code >= 0 else 128 - code) if ended == "exited" else None
-    return Result(exit_code, capture.text(), ended == "timed out", capture.truncated)
+    if exit_code == 128 + signal.SIGXFSZ:
+        reached = (*reached, f"the limit of {limits.file_bytes // MIB} MiB for one file was reached")
+    if ended not in _ENDS:
+        reached = (*reached, ended)
+    return Result(exit_code, capture.text(), ended == "timed out", capture.truncated, reached)
 
 
 def _start(
@@ -167,9 +185,14 @@ def _signals_held() -> Iterator[None]:
 
 
 def _read_until_end(
-    child: subprocess.Popen[bytes], stream: int, capture: Capture, deadline: float, stop: threading.Event | None
+    child: subprocess.Popen[bytes],
+    stream: int,
+    capture: Capture,
+    deadline: float,
+    stop: threading.Event | None,
+    watch: DiskWatch,
 ) -> str:
-    """Read until the first process exits ("exited"), the deadline ("timed out") or the caller's stop ("stopped")."""
+    """Read until the first process exits, the deadline, the caller's stop, or a limit of the disk; and say which."""
     is_open = True
     while True:
         remaining = deadline - time.monotonic()
@@ -177,6 +200,9 @@ def _read_until_end(
             return "timed out"
         if stop is not None and stop.is_set():
             return "stopped"
+        exceeded = watch.exceeded()
+        if exceeded:
+            return exceeded
         # A glance now and then, because a daemon may hold the pipe open, or fill it, after its parent's end.
         glance = min(remaining, _GLANCE_SECONDS)
         if is_open and _readable(stream, glance):

@@ -22,6 +22,7 @@ from typing import Literal, Protocol, Self, assert_never
 from watchbill.errors import Misconfigured
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
 from watchbill.tools.sandbox.contract import Limits, Sandbox
+from watchbill.tools.sandbox.control_groups import remove_leftovers
 from watchbill.tools.sandbox.seatbelt import PROGRAM as SANDBOX_EXEC
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.unconfined import Unconfined
@@ -85,6 +86,7 @@ def choose(mode: Mode, read: Sequence[Path], repo_git_dir: Path | None) -> Sandb
 
     Raises Misconfigured with the reason when it is missing, does not start, or did not hold.
     """
+    remove_leftovers()
     match mode:
         case "none":
             return Unconfined(read)

@@ -21,29 +21,34 @@ class Limits:
     """How much one command may use.
 
     `seconds` is wall time for the command and everything it started. `output_bytes` is how much of its output is
-    kept. `processes` is a limit per user, which the kernel does not enforce for root. `memory_bytes` is address
-    space of each process, None for no limit. `file_bytes` is the size of one file, `scratch_bytes` that of the
-    whole of /tmp inside (where there is a private one).
+    kept. `processes` counts processes and threads, and `memory_bytes` the memory, of all of them together where a
+    control group can be made. Elsewhere they are resource limits: the processes of this user (which the kernel does
+    not enforce for root) and the data of each process; a `memory_bytes` of None is no limit. `file_bytes` is the
+    size of one file, `scratch_bytes` that of the whole of /tmp inside (where there is a private one), `disk_bytes`
+    what may be added to the worktree and the other folders on disk.
     """
 
     seconds: float = 120
     output_bytes: int = 100_000
-    processes: int = 512
-    memory_bytes: int | None = None
+    processes: int = 1024
+    memory_bytes: int | None = 4096 * MIB
     file_bytes: int = 1024 * MIB
     scratch_bytes: int = 1024 * MIB
+    disk_bytes: int = 4096 * MIB
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command did. `exit_code` is None when it was stopped (by the time limit or by the caller), and
-    128 + N when signal N ended it. `output` is stdout and stderr as they came, safe to show on a terminal.
+    """What a command did. `exit_code` is None when it was stopped (by the time limit, the limit of the disk or the
+    caller), and 128 + N when signal N ended it. `output` is stdout and stderr as they came, safe to show on a
+    terminal. `limited` has a sentence for each limit other than that of time that it ran into.
     """
 
     exit_code: int | None
     output: str
     timed_out: bool
     truncated: bool
+    limited: tuple[str, ...] = ()
 
 
 class Sandbox(Protocol):

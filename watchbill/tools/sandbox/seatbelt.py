@@ -135,6 +135,7 @@ class Seatbelt:
                 env=environment(program_folders(self._read), str(scratch / "home"), str(scratch), env),
                 cwd=worktree,
                 limits=limits,
+                disk=[worktree, scratch, *write],
                 stop=stop,
             )
         finally:

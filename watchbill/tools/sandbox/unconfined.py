@@ -55,6 +55,7 @@ class Unconfined:
                 env={**variables, _MARK: mark},
                 cwd=worktree,
                 limits=limits,
+                disk=[worktree, Path(scratch)],
                 stop=stop,
                 sweep=lambda: kill_marked(mark),
             )
