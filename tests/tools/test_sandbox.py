@@ -34,6 +34,7 @@ from watchbill.tools.sandbox import (
     clean_text,
     control_groups,
     cut_middle,
+    landlock,
 )
 from watchbill.tools.sandbox import bubblewrap as bubblewrap_module
 from watchbill.tools.sandbox.choosing import why_not
@@ -552,8 +553,9 @@ def test_auto_picks_what_held() -> None:
 
 def test_the_attempts_succeed_where_nothing_is_confined() -> None:
     attempts = attempt_forbidden_acts(Unconfined())
-    assert [attempt.act for attempt in attempts if attempt.held] == []
-    assert len(attempts) == 5
+    # What it leaves behind is ended even there.
+    assert [attempt.act for attempt in attempts if attempt.held] == ["leave a process behind"]
+    assert len(attempts) == 14
 
 
 def fake_bwrap(folder: Path, script: str) -> None:
@@ -572,7 +574,7 @@ echo "{\\"exit-code\\": $code}" >&$status; exit $code"""
     fake_bwrap(tmp_path / "bin", script)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     with pytest.raises(Misconfigured) as caught:
-        choose("auto", [], None)
+        choose("bubblewrap", [], None)
     for act in ("write outside", "read a file", "connect to the network", "a variable", "a socket"):
         assert act in caught.value.reason
 
@@ -595,9 +597,15 @@ def test_a_sandbox_in_which_nothing_ran_proves_nothing(tmp_path: Path, monkeypat
 
 def test_a_missing_bubblewrap_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Misconfigured) as caught:
+    monkeypatch.setattr(landlock, "version", lambda: 5)
+    with pytest.raises(Misconfigured, match="has version 5 of Landlock") as caught:
         choose("auto", [], None)
     assert "apt install bubblewrap" in caught.value.hint
+
+
+def test_without_bubblewrap_landlock_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert choose("auto", [], None).name == "landlock"
 
 
 def test_the_owner_may_choose_none_and_it_is_called_so(worktree: Path) -> None:

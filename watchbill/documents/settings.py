@@ -103,7 +103,7 @@ class Gate(Strict):
 class Sandbox(Strict):
     """Where commands run, what they may read besides the system, and how much of the machine they may use."""
 
-    mode: Literal["auto", "bubblewrap", "seatbelt", "none"] = "auto"
+    mode: Literal["auto", "bubblewrap", "seatbelt", "landlock", "none"] = "auto"
     read: tuple[str, ...] = ()
     network: tuple[Literal["setup", "test"], ...] = ()
     memory_mb: int = Field(4096, ge=16, le=10_000_000)

@@ -36,7 +36,26 @@ _STOPPED_BY = {
         "connect to the network": "a network of its own, without any way out",
         "connect to a socket of the host": "a network of its own",
         "see a variable of the host": "an empty environment and a process list of its own",
-    }
+        "change the mode of a file outside": "its own file system, in which that file does not exist",
+        "link a file outside into the worktree": "its own file system, in which that file does not exist",
+        "connect to a socket file of the host": "its own file system, in which that file does not exist",
+        "point the worktree's git elsewhere": "a read-only mount over .git",
+        "leave a process behind": "a process list of its own, which ends with the command",
+        "look into a process of the host": "a process list of its own",
+        "mount a file system": "no capabilities",
+        "make a name space": "a limit of none",
+        "end a process of the host": "a process list of its own",
+    },
+    "landlock": {
+        "connect to the network": "a filter of system calls",
+        "connect to a socket of the host": "a filter of system calls",
+        "connect to a socket file of the host": "a filter of system calls",
+        "change the mode of a file outside": "a filter of system calls, and the launcher behind it",
+        "point the worktree's git elsewhere": "putting .git back afterwards",
+        "leave a process behind": "the launcher, which ends what is left",
+        "mount a file system": "a filter of system calls, and no capabilities",
+        "make a name space": "a filter of system calls",
+    },
 }
 _LONGEST_ANSWER = 10
 

@@ -49,8 +49,8 @@ COMMENTS = {
     "gate": "How your decisions are proven.",
     "gate.require": '"folder": an edit of the inbox file counts, which is as safe as the sandbox.',
     "sandbox": "Where every command of a model and every check runs: it can write its worktree and nothing else.",
-    "sandbox.mode": '"auto" takes what holds on this machine: "bubblewrap" (Linux) or "seatbelt" (macOS). "none" runs '
-    "unconfined,\n# at your own risk, and is stamped on every record.",
+    "sandbox.mode": '"auto" takes what holds on this machine: "bubblewrap" or else "landlock" (Linux), "seatbelt" '
+    '(macOS).\n# "none" runs unconfined, at your own risk, and is stamped on every record.',
     "sandbox.read": "Folders that commands may read besides the system's own, for instance a virtual environment. "
     "Absolute paths.",
     "sandbox.network": 'Which of your own commands may use the network: "setup", "test", both, or none.',

@@ -10,6 +10,7 @@ from watchbill.tools.sandbox.bubblewrap import Bubblewrap
 from watchbill.tools.sandbox.capped import Capped
 from watchbill.tools.sandbox.choosing import Attempt, attempt_forbidden_acts, choose
 from watchbill.tools.sandbox.contract import MIB, Limits, Result, Sandbox
+from watchbill.tools.sandbox.landlock import Landlock
 from watchbill.tools.sandbox.output import clean_text, cut_middle
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.stoppable import Stoppable
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "Bubblewrap",
     "Capped",
+    "Landlock",
     "Limits",
     "Result",
     "Sandbox",

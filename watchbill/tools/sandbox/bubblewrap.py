@@ -25,6 +25,7 @@ from watchbill.errors import Misconfigured, Refused
 from watchbill.tools.sandbox.child import as_words, environment, limited, run_child
 from watchbill.tools.sandbox.contract import MIB, NO_VARIABLES, Limits, Result
 from watchbill.tools.sandbox.readable import check_read_paths, program_folders, readable_folders, spellings
+from watchbill.tools.sandbox.shown import ETC, shown_config
 
 HOME = "/tmp/home"
 _USER = "1000"
@@ -33,14 +34,6 @@ _LAST_PROCESS_SECONDS = 10.0
 
 _ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ROOT_FOLDERS = ("/usr", "/nix/store")
-# Of /etc, what programs need to start and to agree with the host about languages, zones and certificates.
-_ETC = (
-    "alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "debian_version", "fonts",
-    "gai.conf", "host.conf", "java-11-openjdk", "java-17-openjdk", "java-21-openjdk", "ld.so.cache", "ld.so.conf",
-    "ld.so.conf.d", "locale.alias", "localtime", "magic", "maven", "mime.types", "nsswitch.conf", "os-release",
-    "perl", "pki/ca-trust", "pki/tls/certs", "protocols", "python3", "python3.11", "services", "ssl/certs",
-    "ssl/openssl.cnf", "terminfo", "timezone", "xml",
-)  # fmt: skip
 _MADE_UP = {
     "/etc/passwd": f"watchbill:x:{_USER}:{_USER}:watchbill:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     "/etc/group": f"watchbill:x:{_USER}:\nnogroup:x:65534:\n",
@@ -48,9 +41,6 @@ _MADE_UP = {
     "/etc/gitconfig": "[safe]\n\tdirectory = *\n",
 }
 _HOSTS = "127.0.0.1 localhost watchbill\n::1 localhost\n"
-# A repository's configuration may hold passwords inside addresses; only these sections are shown inside.
-_SHOWN_SECTIONS = ("core", "extensions", "diff", "merge", "status", "log", "index")
-_MAX_CONFIG_BYTES = MIB
 
 
 @dataclass(frozen=True)
@@ -205,7 +195,7 @@ class Bubblewrap:
         if _has_git_entry(worktree) and (worktree / ".git").is_dir():
             git_dirs.append(worktree / ".git")
         return {
-            str(place / name): _shown_config(git_dir / name)
+            str(place / name): shown_config(git_dir / name)
             for git_dir in git_dirs
             for place in spellings(git_dir)
             for name in ("config", "config.worktree")
@@ -228,7 +218,7 @@ def _system(network: bool) -> list[str]:
             words += ["--symlink", os.readlink(path), str(path)]  # noqa: PTH115
         elif path.is_dir():
             words += ["--ro-bind", str(path), str(path)]
-    for name in [*_ETC, *(["hosts", "resolv.conf"] if network else [])]:
+    for name in [*ETC, *(["hosts", "resolv.conf"] if network else [])]:
         place = f"/etc/{name}"
         if os.path.exists(place):  # noqa: PTH110  (a dangling link is as good as missing)
             words += ["--ro-bind", os.path.realpath(place), place]
@@ -258,25 +248,6 @@ def _has_git_entry(worktree: Path) -> bool:
         f"{worktree / '.git'} is neither a file nor a folder. Somebody may have replaced it.",
         "Look at it, then remove the worktree; the next run makes a new one.",
     )
-
-
-def _shown_config(path: Path) -> str:
-    """The sections of a git configuration that reading history needs; addresses and credentials are left out."""
-    shown: list[str] = []
-    is_shown = False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file.read(_MAX_CONFIG_BYTES).splitlines(keepends=True):
-            if line.lstrip().startswith("["):
-                is_shown = _section(line) in _SHOWN_SECTIONS
-            if is_shown:
-                shown.append(line)
-    return "".join(shown)
-
-
-def _section(header: str) -> str:
-    """The name of a section without its subsection, in lower case."""
-    words = header.lstrip()[1:].replace("]", " ").replace('"', " ").split()
-    return words[0].lower() if words else ""
 
 
 def _without_nul(words: list[str]) -> list[str]:

@@ -29,6 +29,7 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
 _CHUNK = 65_536
 _GLANCE_SECONDS = 0.05
 _DRAIN_SECONDS = 2.0
+_FAREWELL_SECONDS = 6.0
 _ENDS = ("", "exited", "timed out", "stopped")
 
 # The limits that a plain shell can set, for systems without prlimit: bytes as blocks of 512, data in KiB.
@@ -103,11 +104,13 @@ def run_child(
     disk: Sequence[Path] = (),
     pass_fds: Sequence[int] = (),
     stop: threading.Event | None = None,
+    farewell: Callable[[], None] | None = None,
     sweep: Callable[[], None] = lambda: None,
 ) -> Result:
     """Run `argv` in a session of its own, read its output, and return only when its process group is dead.
 
-    `disk` are the folders that may grow by `limits.disk_bytes` together. `sweep` ends what left the process group;
+    `disk` are the folders that may grow by `limits.disk_bytes` together. `farewell` asks the child to end what it
+    started; it has a few seconds for that before it is killed. `sweep` ends what left the process group;
     it runs after the group was killed, also when this is interrupted. A control group, where there is one, ends
     whatever is left then.
     The caller's thread stays here until the end: a child that dies with its parent is bound to that thread.
@@ -127,6 +130,9 @@ def run_child(
             ended = _read_until_end(child, stream, capture, time.monotonic() + limits.seconds, stop, watch)
         finally:
             with _signals_held():
+                if farewell is not None:
+                    farewell()
+                    _give_time(child)
                 _kill_group(child)
                 sweep()
                 _drain(stream, capture)
@@ -227,6 +233,12 @@ def _has_exited(child: subprocess.Popen[bytes]) -> bool:
     # The exit is looked at without being collected: the number stays taken, so that the later kill of the group
     # cannot hit a stranger.
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _give_time(child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _FAREWELL_SECONDS
+    while not _has_exited(child) and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,7 @@
 """Which sandbox this machine has, found by attempting forbidden acts in it.
 
-Owns the attempts and the reasons when they succeed. It never falls back: where nothing holds, it refuses.
+Owns the attempts and the reasons when they succeed. Where bubblewrap does not hold, Landlock may; where nothing holds,
+it refuses.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,20 +25,24 @@ from watchbill.errors import Misconfigured
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
 from watchbill.tools.sandbox.contract import Limits, Sandbox
 from watchbill.tools.sandbox.control_groups import remove_leftovers
+from watchbill.tools.sandbox.landlock import Landlock
 from watchbill.tools.sandbox.seatbelt import PROGRAM as SANDBOX_EXEC
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.unconfined import Unconfined
 
-Mode = Literal["auto", "bubblewrap", "seatbelt", "none"]
+Mode = Literal["auto", "bubblewrap", "seatbelt", "landlock", "none"]
 
 _LIMITS = Limits(seconds=30, output_bytes=20_000)
+# A signal arrives at once; what is waited for is the kernel's next turn.
+_SIGNAL_SECONDS = 0.02
 _PLANTED = "WATCHBILL_PROBE_SECRET"
 _ALLOWED_ACT = "write the worktree"
 
 # Runs inside, with this interpreter, and prints what it could do as one JSON object. The only act that must
 # succeed shows that the others failed because they were forbidden, not because nothing works.
 _ATTEMPTS = r"""
-import glob, json, os, socket, sys
+import ctypes, glob, json, os, signal, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
 plan = json.loads(sys.argv[1])
 def attempt(act):
     try:
@@ -54,6 +60,25 @@ def connect(family, address):
         client.settimeout(5)
         client.connect(address)
         return True
+def change(path):
+    os.chmod(path, 0o777)
+    return True
+def link(path):
+    os.link(path, "watchbill-probe-link")
+    return True
+def mount():
+    os.mkdir("watchbill-probe-mount")
+    done = libc.mount(b"none", b"watchbill-probe-mount", b"tmpfs", 0, None) == 0
+    if done:
+        libc.umount2(b"watchbill-probe-mount", 2)
+    return done
+def leave():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve("/bin/sleep", ["sleep", plan["daemon"]], {})
+        os._exit(0)
+    return True
 def environments():
     return any(attempt(lambda: read(path)) for path in glob.glob("/proc/[0-9]*/environ"))
 done = {
@@ -61,11 +86,21 @@ done = {
     "write outside the worktree": attempt(lambda: write(plan["outside"])),
     "read a file outside the worktree": attempt(lambda: read(plan["secret_file"])),
     "connect to the network": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", plan["port"]))),
+    "change the mode of a file outside": attempt(lambda: change(plan["secret_file"])),
+    "link a file outside into the worktree": attempt(lambda: link(plan["secret_file"])),
+    "connect to a socket file of the host": attempt(lambda: connect(socket.AF_UNIX, plan["socket_file"])),
+    "point the worktree's git elsewhere": attempt(lambda: write(".git")),
+    "leave a process behind": attempt(leave),
     "see a variable of the host": plan["secret"] in os.environ.values() or environments(),
 }
-if plan["unix"]:
+if plan["linux"]:
     done["connect to a socket of the host"] = attempt(lambda: connect(socket.AF_UNIX, "\0" + plan["unix"]))
-print("\nresult " + json.dumps(done))
+    done["look into a process of the host"] = libc.ptrace(0x4206, plan["process"], None, None) == 0
+    done["mount a file system"] = attempt(mount)
+    done["make a name space"] = libc.unshare(0x10000000) == 0
+print("\nresult " + json.dumps(done), flush=True)
+# Last, because in a name space of its own the number might be this very process.
+attempt(lambda: os.kill(plan["process"], signal.SIGTERM))
 """
 
 
@@ -94,11 +129,26 @@ def choose(mode: Mode, read: Sequence[Path], repo_git_dir: Path | None) -> Sandb
             return _proven(_bubblewrap(read, repo_git_dir))
         case "seatbelt":
             return _proven(_seatbelt(read, repo_git_dir))
+        case "landlock":
+            return _proven(Landlock(read, repo_git_dir))
+        case "auto" if sys.platform == "darwin":
+            return _proven(_seatbelt(read, repo_git_dir))
         case "auto":
-            make = _seatbelt if sys.platform == "darwin" else _bubblewrap
-            return _proven(make(read, repo_git_dir))
+            return _first_that_holds(read, repo_git_dir)
         case _:
             assert_never(mode)
+
+
+def _first_that_holds(read: Sequence[Path], repo_git_dir: Path | None) -> Sandbox:
+    try:
+        return _proven(_bubblewrap(read, repo_git_dir))
+    except Misconfigured as error:
+        first = error
+    try:
+        return _proven(Landlock(read, repo_git_dir))
+    except Misconfigured as second:
+        # What to do is about bubblewrap: the kernel is rarely the easier thing to change.
+        raise Misconfigured(f"{first.reason} Nor is there another: {second.reason}", first.hint) from second
 
 
 def _bubblewrap(read: Sequence[Path], repo_git_dir: Path | None) -> Bubblewrap:
@@ -140,10 +190,11 @@ def _proven(sandbox: _Extendable) -> Sandbox:
 def attempt_forbidden_acts(sandbox: Sandbox) -> tuple[Attempt, ...]:
     """Try to get out of `sandbox`, and tell act by act whether it held.
 
-    The acts: write outside the worktree, read a planted secret, connect to a listener on the loopback interface
-    and to an abstract Unix socket, see a planted variable. The interpreter that runs this is readable during the
-    attempts. Raises Misconfigured when nothing could be tried: the sandbox does not start, or not even the
-    worktree can be written.
+    The acts: write, change and link a file outside the worktree, read a planted secret, connect to a listener on the
+    loopback interface and to Unix sockets, see a planted variable, rewrite `.git`, end and look into a process, mount,
+    make a name space, leave a process behind. The interpreter that runs this is readable during the attempts.
+    Raises Misconfigured when nothing could be tried: the sandbox does not start, or not even the worktree can be
+    written.
     """
     with contextlib.ExitStack() as stack:
         outside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="watchbill-probe-")))
@@ -152,18 +203,32 @@ def attempt_forbidden_acts(sandbox: Sandbox) -> tuple[Attempt, ...]:
         secret = secrets.token_hex(16)
         (outside / "secret").write_text(secret)
         listener = stack.enter_context(_tcp_listener())
-        abstract = stack.enter_context(_abstract_listener()) if sys.platform == "linux" else ""
-        stack.enter_context(_planted(secret))
+        pointer = worktree / ".git"
+        pointer.write_text("gitdir: /nowhere\n")
+        (outside / "secret").chmod(0o600)
+        is_linux = sys.platform == "linux"
+        abstract = stack.enter_context(_unix_listener(f"\0watchbill-probe-{secret[:16]}")) if is_linux else ""
+        socket_file = stack.enter_context(_unix_listener(str(outside / "socket")))
+        bystander = stack.enter_context(_planted(secret))
+        daemon = f"{_LIMITS.seconds * 2:.0f}.{secrets.randbelow(10**15):015}"
         plan: dict[str, str | int] = {
             "secret": secret,
             "secret_file": str(outside / "secret"),
             "outside": str(outside / "escaped"),
             "port": listener,
-            "unix": abstract,
+            "unix": abstract.removeprefix("\0"),
+            "socket_file": socket_file,
+            "process": bystander.pid,
+            "daemon": daemon,
+            "linux": is_linux,
         }
         done = _tried(sandbox, worktree, plan)
         # What counts is this side: inside, the same path may be a private folder that vanishes.
         done["write outside the worktree"] = (outside / "escaped").exists()
+        done["change the mode of a file outside"] = (outside / "secret").stat().st_mode & 0o777 != 0o600
+        done["point the worktree's git elsewhere"] = pointer.read_text() != "gitdir: /nowhere\n"
+        done["end a process of the host"] = _has_ended(bystander)
+        done["leave a process behind"] = is_linux and _runs(daemon)
     if not done.pop(_ALLOWED_ACT):
         raise Misconfigured("A command inside could not even write its worktree.")
     return tuple(Attempt(act, held=not succeeded) for act, succeeded in done.items())
@@ -173,7 +238,7 @@ def _tried(sandbox: Sandbox, worktree: Path, plan: dict[str, str | int]) -> dict
     # The secret must reach the plan, but the way there (arguments) is not what is tested: what counts is the file
     # and the variable, and /proc/*/environ does not show arguments.
     command = [sys.executable, "-I", "-S", "-c", _ATTEMPTS, json.dumps(plan)]
-    inside = sandbox.also_reading(_interpreter()) if isinstance(sandbox, Bubblewrap | Seatbelt) else sandbox
+    inside = sandbox.also_reading(_interpreter()) if isinstance(sandbox, Bubblewrap | Seatbelt | Landlock) else sandbox
     result = inside.run(command, worktree, _LIMITS)
     for line in result.output.splitlines():
         if line.startswith("result "):
@@ -194,22 +259,40 @@ def _tcp_listener() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _abstract_listener() -> Iterator[str]:
-    name = f"watchbill-probe-{secrets.token_hex(8)}"
+def _unix_listener(name: str) -> Iterator[str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind("\0" + name)
+        server.bind(name)
         server.listen()
         yield name
 
 
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_SIGNAL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _runs(word: str) -> bool:
+    """Whether a process with `word` among its arguments is alive. Ends it, for it was only an attempt."""
+    is_there = False
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if word.encode() in file.read_bytes().split(b"\0") and int(file.parent.name) != os.getpid():
+                os.kill(int(file.parent.name), signal.SIGKILL)
+                is_there = True
+    return is_there
+
+
 @contextlib.contextmanager
-def _planted(secret: str) -> Iterator[None]:
+def _planted(secret: str) -> Iterator[subprocess.Popen[bytes]]:
     """`secret` in a variable of this process, to be inherited, and in one of a bystander, to be read in /proc."""
     name = f"{_PLANTED}_{secrets.token_hex(4)}"
     bystander = subprocess.Popen(["/bin/sleep", str(_LIMITS.seconds * 2)], env={name: secret}, start_new_session=True)
     os.environ[name] = secret
     try:
-        yield
+        yield bystander
     finally:
         del os.environ[name]
         bystander.kill()

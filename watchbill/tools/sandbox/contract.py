@@ -56,7 +56,7 @@ class Sandbox(Protocol):
 
     @property
     def name(self) -> str:
-        """What is stamped on records: bubblewrap, seatbelt or none."""
+        """What is stamped on records: bubblewrap, seatbelt, landlock or none."""
         ...
 
     def run(
