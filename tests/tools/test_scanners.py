@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from watchbill.errors import Refused
 from watchbill.tools import scanners
+from watchbill.tools.sandbox import Bubblewrap, Capped, Limits, Result
 from watchbill.tools.scanners import Alert, Scan, fingerprint, scan
 
 # Put together here, so that a scanner of this project does not find them in this file.
@@ -358,3 +360,29 @@ def test_the_same_files_give_the_same_alerts_in_the_same_order() -> None:
     first = look(files)
     assert first == look(dict(reversed(list(files.items()))))
     assert len(first.alerts) > 10
+
+
+def test_scanners_run_in_the_sandbox_that_they_are_given() -> None:
+    asked: list[Path] = []
+
+    class Watched(Bubblewrap):
+        def run(self, command: Any, worktree: Path, limits: Limits, **more: Any) -> Result:
+            asked.append(worktree)
+            return super().run(command, worktree, limits, **more)
+
+        def also_reading(self, folders: Sequence[Path]) -> Watched:
+            return Watched([*self._read, *folders])
+
+    files = {"app.py": SHELL.encode(), "key.txt": f"key {AWS_KEY}\n".encode()}
+    inside = scan(files, {}, sandbox=Capped(Watched(), Limits()))
+    assert len(asked) == 2
+    assert inside == scan(files, {})
+    assert {"bandit", "detect-secrets"} == set(inside.ran)
+
+
+def test_a_scanner_that_cannot_work_in_the_sandbox_has_failed_and_says_so() -> None:
+    files = {"app.py": SHELL.encode()}
+    late = scan(files, {}, sandbox=Bubblewrap(), timeout_seconds=0.01)
+    assert "time" in late.failed["bandit"]
+    full = scan(files, {}, sandbox=Capped(Bubblewrap(), Limits(file_bytes=1)))
+    assert full.ran == () and "ended with" in full.failed["bandit"]

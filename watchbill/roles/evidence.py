@@ -76,7 +76,7 @@ class Examiner:
             before = self.repo.read_file(base, path, LARGEST_FILE)
             if before is not None:
                 old[path] = before
-        found = scan(new, old)
+        found = scan(new, old, sandbox=self.sandbox)
         failed = tuple(f"{name}: {why}" for name, why in sorted(found.failed.items()))
         links = self.repo.links(candidate, stat.files)
         astray = (_link_finding(path, target) for path, target in sorted(links.items()) if leads_out(path, target))

@@ -1,6 +1,6 @@
 """The security scanners: what bandit and detect-secrets say about the files that a change touched.
 
-Owns how the two are run (on copies under invented names, in a private folder, with nothing of the environment) and what
+Owns how the two are run (on copies under invented names, in a private folder, in the sandbox) and what
 their words mean in ours. It looks only at content that it is given, never reads the repository or its settings, never
 follows a comment that asks it to look away, never uses the network, and never decides what happens next.
 
@@ -36,6 +36,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from watchbill.errors import Refused
+from watchbill.tools.sandbox import Limits, Sandbox, also_reading, interpreter_folders
 
 MAX_TEXT_BYTES = 1_000_000
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -134,23 +135,32 @@ def fingerprint(alert: Alert) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def scan(files: Mapping[str, bytes], base_files: Mapping[str, bytes], *, timeout_seconds: float = 120.0) -> Scan:
+def scan(
+    files: Mapping[str, bytes],
+    base_files: Mapping[str, bytes],
+    *,
+    sandbox: Sandbox | None = None,
+    timeout_seconds: float = 120.0,
+) -> Scan:
     """What the scanners see in `files` (path in the repository: content) that they do not see in `base_files`.
 
     A path that is missing from `base_files` is new. Something that is there once more than before is new, too. Each
-    scanner has `timeout_seconds`. Raises Refused for a path that leads out of the repository.
+    scanner has `timeout_seconds`. They run in `sandbox`, except that Landlock's has no shared memory, which
+    detect-secrets needs: there, as without one, they are bare processes, which run nothing of the change.
+    Raises Refused for a path that leads out of the repository.
     """
     for path in (*files, *base_files):
         _check(path)
     subjects = [_Subject("new", path, content) for path, content in sorted(files.items())]
     subjects += [_Subject("old", path, content) for path, content in sorted(base_files.items()) if path in files]
+    place = None if sandbox is None or sandbox.name == "landlock" else sandbox
     alerts: list[Alert] = []
     ran: list[str] = []
     failed: dict[str, str] = {}
     for name, look in _SCANNERS.items():
         try:
             with tempfile.TemporaryDirectory(prefix="watchbill-scan-") as folder:
-                sightings = look(subjects, Path(folder).resolve(), timeout_seconds)
+                sightings = look(subjects, Path(folder).resolve(), timeout_seconds, place)
         except _ScannerFailed as failure:
             failed[name] = str(failure)
         else:
@@ -190,7 +200,7 @@ class _Copy:
     numbers: list[int]
 
 
-def _bandit(subjects: list[_Subject], folder: Path, seconds: float) -> list[_Sighting]:
+def _bandit(subjects: list[_Subject], folder: Path, seconds: float, sandbox: Sandbox | None) -> list[_Sighting]:
     python = {f"{place}.py": subject for place, subject in _numbered(subjects) if _is_python(subject)}
     if not python:
         return []
@@ -200,7 +210,7 @@ def _bandit(subjects: list[_Subject], folder: Path, seconds: float) -> list[_Sig
     _write(folder / "settings.yaml", b"{}\n")
     _write(folder / "settings.ini", b"[bandit]\n")
     flags = ["-q", "-r", "-f", "json", "--ignore-nosec", "--exit-zero", "-c", "settings.yaml", "--ini", "settings.ini"]
-    report = _report_of("bandit", [*flags, "code"], folder, seconds)
+    report = _report_of("bandit", [*flags, "code"], folder, seconds, sandbox)
     sightings: list[_Sighting] = []
     for result in report["results"]:
         sightings.append(_seen_by_bandit(python[_name_in(result, "code")], result))
@@ -209,7 +219,7 @@ def _bandit(subjects: list[_Subject], folder: Path, seconds: float) -> list[_Sig
     return sightings
 
 
-def _detect_secrets(subjects: list[_Subject], folder: Path, seconds: float) -> list[_Sighting]:
+def _detect_secrets(subjects: list[_Subject], folder: Path, seconds: float, sandbox: Sandbox | None) -> list[_Sighting]:
     copies: dict[str, _Copy] = {}
     sightings: list[_Sighting] = []
     for place, subject in _numbered(subjects):
@@ -225,7 +235,7 @@ def _detect_secrets(subjects: list[_Subject], folder: Path, seconds: float) -> l
     flags = ["--all-files", "--no-verify", "--disable-plugin", "IPPublicDetector"]
     for blind in ("allowlist.is_line_allowlisted", "heuristic.is_indirect_reference"):
         flags += ["--disable-filter", f"detect_secrets.filters.{blind}"]
-    report = _report_of("detect_secrets", ["-c", "2", "scan", *flags, "text"], folder, seconds)
+    report = _report_of("detect_secrets", ["-c", "2", "scan", *flags, "text"], folder, seconds, sandbox)
     seen: set[tuple[str, ...]] = set()
     for results in report["results"].values():
         for result in sorted(results, key=lambda result: (result["line_number"], result["type"])):
@@ -237,7 +247,7 @@ def _detect_secrets(subjects: list[_Subject], folder: Path, seconds: float) -> l
     return sightings
 
 
-_SCANNERS: dict[str, Callable[[list[_Subject], Path, float], list[_Sighting]]] = {
+_SCANNERS: dict[str, Callable[[list[_Subject], Path, float, Sandbox | None], list[_Sighting]]] = {
     "bandit": _bandit,
     "detect-secrets": _detect_secrets,
 }
@@ -340,12 +350,16 @@ def _fewer_alike(alerts: Iterable[Alert]) -> Iterator[Alert]:
         yield from shown
 
 
-def _report_of(module: str, arguments: list[str], folder: Path, seconds: float) -> dict[str, Any]:
+def _report_of(
+    module: str, arguments: list[str], folder: Path, seconds: float, sandbox: Sandbox | None
+) -> dict[str, Any]:
     """Run one scanner as a module of this interpreter, in `folder`, and return its JSON report."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     # -P: nothing is imported from the folder. The bare environment: nothing is taken from the caller's.
     command = [sys.executable, "-P", "-X", "utf8", "-m", module, *arguments]
+    if sandbox is not None:
+        return _report_from(sandbox, module, command, folder, seconds)
     with (home / "out").open("w+b") as out, (home / "err").open("w+b") as err:
         process = subprocess.Popen(
             command,
@@ -365,6 +379,23 @@ def _report_of(module: str, arguments: list[str], folder: Path, seconds: float) 
             raise _ScannerFailed(f"{module} ended with {code}: {_last_line(err)}")
         out.seek(0)
         return _read_report(module, out.read())
+
+
+def _report_from(sandbox: Sandbox, module: str, command: list[str], folder: Path, seconds: float) -> dict[str, Any]:
+    """The report of a scanner that runs in `sandbox`, where it can write `folder` and read this interpreter."""
+    script = 'exec "$@" > home/out'
+    limits = Limits(seconds=seconds, output_bytes=4_000, file_bytes=MAX_OUTPUT_BYTES)
+    done = also_reading(sandbox, interpreter_folders()).run(["/bin/sh", "-c", script, "sh", *command], folder, limits)
+    if done.timed_out:
+        raise _ScannerFailed("it did not finish in the time it was given")
+    if done.exit_code != 0:
+        said = done.output.strip().splitlines() or ["it said nothing"]
+        raise _ScannerFailed(f"{module} ended with {done.exit_code}: {said[-1][:300]}")
+    with (folder / "home" / "out").open("rb") as out:
+        report = out.read(MAX_OUTPUT_BYTES + 1)
+    if len(report) > MAX_OUTPUT_BYTES:
+        raise _ScannerFailed(f"it wrote more than {MAX_OUTPUT_BYTES} bytes")
+    return _read_report(module, report)
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float, out: io.BufferedRandom) -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
 from watchbill.tools.sandbox.capped import Capped
 from watchbill.tools.sandbox.choosing import Attempt, attempt_forbidden_acts, choose
-from watchbill.tools.sandbox.contract import MIB, Limits, Result, Sandbox
+from watchbill.tools.sandbox.contract import MIB, Limits, Result, Sandbox, also_reading
 from watchbill.tools.sandbox.landlock import Landlock
 from watchbill.tools.sandbox.output import clean_text, cut_middle
+from watchbill.tools.sandbox.readable import interpreter_folders
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.stoppable import Stoppable
 from watchbill.tools.sandbox.unconfined import Unconfined
@@ -28,8 +29,10 @@ __all__ = [
     "Seatbelt",
     "Stoppable",
     "Unconfined",
+    "also_reading",
     "attempt_forbidden_acts",
     "choose",
     "clean_text",
     "cut_middle",
+    "interpreter_folders",
 ]

@@ -19,13 +19,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self, assert_never
+from typing import Literal, assert_never
 
 from watchbill.errors import Misconfigured
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
-from watchbill.tools.sandbox.contract import Limits, Sandbox
+from watchbill.tools.sandbox.contract import Limits, Sandbox, also_reading
 from watchbill.tools.sandbox.control_groups import remove_leftovers
 from watchbill.tools.sandbox.landlock import Landlock
+from watchbill.tools.sandbox.readable import interpreter_folders
 from watchbill.tools.sandbox.seatbelt import PROGRAM as SANDBOX_EXEC
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.unconfined import Unconfined
@@ -112,10 +113,6 @@ class Attempt:
     held: bool
 
 
-class _Extendable(Sandbox, Protocol):
-    def also_reading(self, folders: Sequence[Path]) -> Self: ...
-
-
 def choose(mode: Mode, read: Sequence[Path], repo_git_dir: Path | None) -> Sandbox:
     """The sandbox for `mode`, tried just now; for "auto" the one of this system. "none" is taken at its word.
 
@@ -171,7 +168,7 @@ def _seatbelt(read: Sequence[Path], repo_git_dir: Path | None) -> Seatbelt:
     return Seatbelt(read, repo_git_dir)
 
 
-def _proven(sandbox: _Extendable) -> Sandbox:
+def _proven(sandbox: Sandbox) -> Sandbox:
     try:
         attempts = attempt_forbidden_acts(sandbox)
     except Misconfigured as error:
@@ -238,18 +235,11 @@ def _tried(sandbox: Sandbox, worktree: Path, plan: dict[str, str | int]) -> dict
     # The secret must reach the plan, but the way there (arguments) is not what is tested: what counts is the file
     # and the variable, and /proc/*/environ does not show arguments.
     command = [sys.executable, "-I", "-S", "-c", _ATTEMPTS, json.dumps(plan)]
-    inside = sandbox.also_reading(_interpreter()) if isinstance(sandbox, Bubblewrap | Seatbelt | Landlock) else sandbox
-    result = inside.run(command, worktree, _LIMITS)
+    result = also_reading(sandbox, interpreter_folders()).run(command, worktree, _LIMITS)
     for line in result.output.splitlines():
         if line.startswith("result "):
             return {str(act): bool(success) for act, success in json.loads(line.removeprefix("result ")).items()}
     raise Misconfigured(f"Nothing could be tried inside it: {result.output.strip() or 'it printed nothing'}")
-
-
-def _interpreter() -> list[Path]:
-    """The folders that hold this interpreter, the virtual environment around it included."""
-    prefixes = dict.fromkeys([Path(sys.prefix), Path(sys.base_prefix), Path(os.path.realpath(sys.executable)).parent])
-    return [prefix for prefix in prefixes if prefix != Path("/")]
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ Owns the words only. It never starts anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -78,3 +78,9 @@ class Sandbox(Protocol):
         starting it would open something it must not.
         """
         ...
+
+
+def also_reading(sandbox: Sandbox, folders: Sequence[Path]) -> Sandbox:
+    """The same sandbox with more folders to read; itself where everything can be read anyway."""
+    extend: Callable[[Sequence[Path]], Sandbox] | None = getattr(sandbox, "also_reading", None)
+    return sandbox if extend is None else extend(folders)

@@ -7,6 +7,7 @@ folders of programs. It opens nothing and decides nothing about writing.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def program_folders(paths: Sequence[Path]) -> list[Path]:
     """For each of `paths` that has programs, the folder that they are in: its `bin`, or itself."""
     folders = [path / "bin" if (path / "bin").is_dir() else path for path in paths]
     return [folder for folder in folders if _holds_programs(folder)]
+
+
+def interpreter_folders() -> list[Path]:
+    """The folders that hold this interpreter, the virtual environment around it included."""
+    prefixes = dict.fromkeys([Path(sys.prefix), Path(sys.base_prefix), Path(os.path.realpath(sys.executable)).parent])
+    return [prefix for prefix in prefixes if prefix != Path("/")]
 
 
 def _holds_programs(folder: Path) -> bool:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from watchbill.tools.sandbox.contract import NO_VARIABLES, Limits, Result, Sandbox
+from watchbill.tools.sandbox.contract import NO_VARIABLES, Limits, Result, Sandbox, also_reading
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Stoppable:
     @property
     def name(self) -> str:
         return self.inner.name
+
+    def also_reading(self, folders: Sequence[Path]) -> Stoppable:
+        """The same with more folders to read inside."""
+        return replace(self, inner=also_reading(self.inner, folders))
 
     def run(
         self,
