@@ -28,7 +28,8 @@ _AROUND = 8
 _ENTER = (
     'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec env -u PWD -u OLDPWD -u _ -- "$@"'
 )
-_OURS = re.compile(r"watchbill-(\d+)-(\d+)-[0-9a-f]{8}")
+_NAME = "watchbill"
+_OURS = re.compile(r".+-(\d+)-(\d+)-[0-9a-f]{8}")
 _CONTROLLERS = ("pids", "memory")
 _REMOVING_SECONDS = 5.0
 
@@ -121,7 +122,7 @@ def remove_leftovers() -> list[str]:
     groups = available()
     gone = []
     for parent in dict.fromkeys(groups.parents.values()) if groups else ():
-        for folder in parent.glob("watchbill-*"):
+        for folder in parent.glob(f"{_NAME}-*"):
             match = _OURS.fullmatch(folder.name)
             if match and _born(int(match[1])) != match[2]:
                 Group(groups.version if groups else 1, {"pids": folder}).end()
@@ -130,7 +131,7 @@ def remove_leftovers() -> list[str]:
 
 
 def _make(groups: Groups) -> Group:
-    name = f"watchbill-{os.getpid()}-{_born(os.getpid())}-{secrets.token_hex(4)}"
+    name = f"{_NAME}-{os.getpid()}-{_born(os.getpid())}-{secrets.token_hex(4)}"
     group = Group(groups.version, {controller: parent / name for controller, parent in groups.parents.items()})
     try:
         for folder in dict.fromkeys(group.folders.values()):
