@@ -518,3 +518,10 @@ def test_an_unknown_machine_has_no_filter(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_signal_of_a_finished_limit_is_kept(worktree: Path) -> None:
     result = Landlock().run("exec head -c 3000000 /dev/zero > big", worktree, replace(LIMITS, file_bytes=1 << 20))
     assert (result.exit_code, len(result.limited)) == (128 + signal.SIGXFSZ, 1)
+
+
+def test_without_groups_what_the_user_runs_already_does_not_count(
+    worktree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watchbill.tools.sandbox.control_groups.available", lambda: None)
+    assert int(run(worktree, ["bash", "-c", "ulimit -Hu"]).output) > LIMITS.processes

@@ -32,6 +32,7 @@ from watchbill.tools.sandbox.child import as_words, environment, limited, run_ch
 from watchbill.tools.sandbox.contract import NO_VARIABLES, Limits, Result
 from watchbill.tools.sandbox.readable import check_read_paths, program_folders, readable_folders, spellings
 from watchbill.tools.sandbox.shown import ETC, shown_config
+from watchbill.tools.sandbox.unconfined import processes_of_user
 
 # Version 6 (Linux 6.12) is the first that keeps signals and abstract sockets in.
 NEEDED_VERSION = 6
@@ -102,7 +103,7 @@ class Landlock:
             folders = [worktree, scratch, *write]
             with self._history_lent(worktree, scratch / "git") as objects:
                 plan: dict[str, Any] = {
-                    "command": limited(as_words(command), limits, limits.processes),
+                    "command": limited(as_words(command), limits, processes_of_user(limits)),
                     "folder": str(spellings(worktree)[0]),
                     "rules": self._rules(folders, objects, network),
                     "files": _ALL_FILES,

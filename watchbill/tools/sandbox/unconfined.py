@@ -51,7 +51,7 @@ class Unconfined:
             home.mkdir()
             variables = environment(program_folders(self._read), str(home), scratch, env)
             return run_child(
-                limited(as_words(command), limits, _processes(limits)),
+                limited(as_words(command), limits, processes_of_user(limits)),
                 env={**variables, _MARK: mark},
                 cwd=worktree,
                 limits=limits,
@@ -63,7 +63,7 @@ class Unconfined:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _processes(limits: Limits) -> int | None:
+def processes_of_user(limits: Limits) -> int | None:
     """The limit counts all processes of this user, so what runs already comes on top."""
     own = os.getuid()
     running = 0
