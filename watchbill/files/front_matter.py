@@ -6,18 +6,19 @@ tags, duplicate keys, several documents, more than `limit` bytes, anything that 
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Any
 
 import yaml
 
-from watchbill.files import plain_writer
+from watchbill.files import plain_writer, plain_yaml
 
 MAX_BYTES = 1_048_576
 MAX_DEPTH = 12
 _FENCE = "---"
 _BLANK = "\n"
 
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader = plain_yaml.Loader
 
 
 class Malformed(ValueError):
@@ -29,14 +30,13 @@ def split(data: bytes, limit: int = MAX_BYTES) -> tuple[dict[str, Any], str]:
     if len(data) > limit:
         raise Malformed(f"it is {len(data):,} bytes long; at most {limit:,} are read")
     text = decode(data)
-    head, body = _cut(text)
-    return read_yaml(head), body
+    return _split_plain(text) or _split_any(text)
 
 
 def decode(data: bytes) -> str:
     """UTF-8 text without a byte order mark, lines ended by a newline. Raises `Malformed`."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise Malformed(f"it is not UTF-8 text (byte {error.start} cannot be read)") from error
     if "\0" in text:
@@ -71,6 +71,20 @@ def join(meta: dict[str, Any], body: str) -> bytes:
     head = plain_writer.write(meta)
     plain = body.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
     return f"{_FENCE}\n{head}{_FENCE}\n\n{plain.strip(_BLANK)}\n".encode()
+
+
+def _split_plain(text: str) -> tuple[dict[str, Any], str] | None:
+    """The quick way, for a document that surely means what it seems to; else None."""
+    end = text.find("\n---", 3)
+    if end < 0 or not text.startswith("---\n") or text[end + 4 : end + 5] not in ("\n", ""):
+        return None
+    meta = plain_yaml.read(text[4:end])
+    return None if meta is None else (meta, text[end + 5 :].strip(_BLANK))
+
+
+def _split_any(text: str) -> tuple[dict[str, Any], str]:
+    head, body = _cut(text)
+    return read_yaml(head), body
 
 
 def _cut(text: str) -> tuple[str, str]:
