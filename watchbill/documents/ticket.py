@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, Strict, ValidationError, field_validator
 
+from watchbill.documents.types import TicketId
 from watchbill.files.document import Document
 from watchbill.layout import TICKET_ID
 
@@ -32,23 +33,26 @@ _STATUSES = {
 _CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
 
 
-class Ticket(Document):
-    """One ticket. `id` counts, not the file's name."""
+class _AsWritten(Document):
+    """A ticket in the engine's own form, which pydantic checks without calling back into Python: that is quick.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
+    It only answers sooner: what it takes, `Ticket` takes and reads alike; what it refuses, `Ticket` judges.
+    """
+
+    model_config = ConfigDict(populate_by_name=False)
 
     kind: ClassVar[str] = "ticket"
     limit: ClassVar[int] = 262_144
 
     schema_name: Literal["watchbill/ticket/1"] = Field("watchbill/ticket/1", alias="schema")
-    id: str
+    id: TicketId
     title: str = Field(min_length=1, max_length=300)
     type: Kind = "feature"
     priority: Priority = "medium"
     status: Literal["open", "closed"] = "open"
-    dependencies: tuple[str, ...] = Field((), max_length=200)
+    dependencies: tuple[TicketId, ...] = Field((), max_length=200)
     labels: tuple[str, ...] = ()
-    created_date: date | None = None
+    created_date: Annotated[date, Strict()] | None = None
 
     # Backlog.md's own keys, read past.
     assignee: Any = Field(None, exclude=True)
@@ -63,6 +67,25 @@ class Ticket(Document):
     references: Any = Field(None, exclude=True)
     documentation: Any = Field(None, exclude=True)
     modified_files: Any = Field(None, exclude=True)
+
+
+class Ticket(_AsWritten):
+    """One ticket. `id` counts, not the file's name."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    dependencies: tuple[str, ...] = Field((), max_length=200)
+    created_date: date | None = None
+
+    @classmethod
+    def _of(cls, keys: dict[str, Any]) -> Self:
+        ticket = cls.__new__(cls)
+        try:
+            _AsWritten.__pydantic_validator__.validate_python(keys, self_instance=ticket)
+        except ValidationError:
+            return super()._of(keys)
+        return ticket
 
     @field_validator("id")
     @classmethod

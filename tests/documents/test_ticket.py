@@ -1,0 +1,122 @@
+"""A ticket is read quickly where it is plain, and always as the careful way reads it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tests.files.heads import BACKLOG_MD, TICKET, mutated, words
+from watchbill.documents import ticket as tickets
+from watchbill.documents.ticket import Ticket
+from watchbill.errors import Damaged
+from watchbill.files import plain_yaml
+from watchbill.files.document import explain
+from watchbill.files.front_matter import Malformed, read_yaml
+
+PATH = Path("x.md")
+KEYS = [*(field.alias or name for name, field in Ticket.model_fields.items()), "schema_name", "other"]
+
+
+def whole(ticket: Ticket) -> tuple[object, ...]:
+    """Everything that can be told of a ticket."""
+    return repr(ticket.__dict__), type(ticket), ticket.model_fields_set, ticket.render(), ticket.__pydantic_extra__
+
+
+def read_quickly(head: str) -> object:
+    try:
+        return whole(Ticket.parse(f"---\n{head}\n---\n\nbody\n".encode(), PATH))
+    except Damaged as damaged:
+        return damaged.why
+
+
+def read_carefully(head: str) -> object:
+    try:
+        meta = read_yaml(f"\n{head}")
+        if "body" in meta:
+            return "the key 'body' is not allowed: the body stands below the front matter"
+        return whole(Ticket.model_validate({**meta, "body": "body"}, by_alias=True, by_name=False))
+    except Malformed as refusal:
+        return str(refusal)
+    except ValidationError as error:
+        return explain(error)
+
+
+def reads_alike(head: str) -> bool:
+    if any(sign in head for sign in ("\0", "\r", "\n---")) or head.startswith("---"):
+        return True
+    return read_quickly(head) == read_carefully(head)
+
+
+@settings(max_examples=250, deadline=None)
+@given(mutated((TICKET, BACKLOG_MD)))
+def test_a_real_ticket_with_a_few_changes_is_read_alike(head: str) -> None:
+    assert reads_alike(head)
+
+
+VALUES = (
+    "open|Open| open|closed|To Do|done|Blocked|bug|BUG|high|High|urgent|T-1|[T-1]|[T-1, T-2.3]|[x]|[1]|[yes]|[null]|"
+    "t-1|T-१|watchbill/ticket/1|watchbill/ticket/2|'2026-11-20'|'2026-11-20 10:30'|'2026-11-20T10:30:00Z'|2026-11-20|"
+    "2026-11-20 00:00:00|1700000000|'1700000000'|''||\n- T-1\n- T-2"
+)
+some_values = words | st.sampled_from(VALUES.split("|"))
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(KEYS), some_values), max_size=4, unique_by=lambda pair: pair[0]))
+@example([("created_date", "2026-11-20 00:00:00")])
+@example([("created_date", "2026-11-20 00:00:00 +02:00")])
+@example([("body", "x")])
+@example([("schema_name", "watchbill/ticket/1")])
+@example([("dependencies", "[" + ", ".join(["T-1"] * 201) + "]")])
+def test_any_value_of_any_key_is_read_alike(pairs: list[tuple[str, str]]) -> None:
+    given_keys = {key for key, _ in pairs}
+    head = "".join(f"{key}: {value}\n" for key, value in pairs)
+    for key, value in (("id", "T-1"), ("title", "x")):
+        head += f"{key}: {value}\n" if key not in given_keys else ""
+    assert reads_alike(head.rstrip("\n"))
+
+
+values: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        *(None, True, False, 0, 1, 1.0, "", "T-1", "T-1\n", " T-1", "x", "open", "OPEN", "bug", "low", "é", "x" * 301),
+        *("2026-11-20", "2026-11-20T00:00:00Z", 1_700_000_000, date(2026, 11, 20), datetime(2026, 11, 20)),
+        *(datetime(2026, 11, 20, 10, 30), datetime(2026, 11, 20, tzinfo=UTC), {}, {"a": 1}, [], [None], ["T-1"], [1]),
+        *(["T-1", "x"], [["T-1"]], ["T-1"] * 201, ["\ud800"], "watchbill/ticket/1", b"T-1", ["open"]),
+    ]
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=4))
+@example({"created_date": datetime(2026, 11, 20)})
+@example({"created_date": "2026-11-20"})
+@example({"status": "OPEN"})
+@example({"id": "T-1\n"})
+@example({"labels": "x"})
+def test_what_the_quick_model_takes_the_careful_one_takes_and_reads_alike(keys: dict[str, Any]) -> None:
+    keys = {"id": "T-1", "title": "x", **keys}
+    try:
+        quick = tickets._AsWritten.model_validate(keys)
+    except ValidationError:
+        return
+    careful = Ticket.model_validate(keys, by_alias=True, by_name=False)
+    assert repr(quick.__dict__) == repr(careful.__dict__)
+    assert quick.model_fields_set == careful.model_fields_set
+
+
+def test_a_plain_ticket_needs_neither_the_parser_nor_a_validator_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the careful way was taken")
+
+    data = f"---\n{TICKET}\n---\n\nbody\n".encode()
+    careful = whole(Ticket.model_validate({**read_yaml(TICKET), "body": "body"}))
+    plain_yaml.read("a: 2026-11-20")  # what a date is, is asked once
+    monkeypatch.setattr("watchbill.files.front_matter.read_yaml", never)
+    monkeypatch.setattr(Ticket, "model_validate", never)
+    assert whole(Ticket.parse(data, PATH)) == careful
