@@ -141,14 +141,15 @@ INDENTS = ("", "", "", " ", "  ", "  ", "    ", "      ", "        ", "\t")
 
 words = st.sampled_from(WORDS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 keys = st.sampled_from(KEYS)
+common = st.sampled_from(["x", "1", "yes", "2026-11-20", "[a, b]", "'x: y'"])
 lines = st.builds(
     "{}{}{}{}".format,
-    st.sampled_from(INDENTS),
-    st.sampled_from(["", "", "", "- ", "-", "-  ", "- - "]),
-    st.builds("{}{}".format, keys, st.sampled_from([":", ": ", ": ", ": ", ":  ", " : ", ""])) | st.just(""),
-    words | st.just(""),
+    st.sampled_from(["", "", "", "  ", "  ", "    "]) | st.sampled_from(INDENTS),
+    st.sampled_from(["", "", "- "]) | st.sampled_from(["", "-", "-  ", "- - "]),
+    st.sampled_from(["a: ", "b: ", "c: ", "d:", "e:", ""]) | st.builds("{}: ".format, keys) | st.just("a :"),
+    common | common | words | st.just(""),
 )
-flat_heads = st.dictionaries(st.sampled_from("abcdefgh"), words, min_size=1, max_size=4).map(
+flat_heads = st.dictionaries(st.sampled_from("abcdefgh"), common | words, min_size=1, max_size=4).map(
     lambda meta: "\n".join(f"{key}: {value}" for key, value in meta.items())
 )
 scraps = st.sampled_from(

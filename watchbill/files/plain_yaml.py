@@ -16,7 +16,7 @@ import yaml
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MEANINGS = Loader.yaml_implicit_resolvers
 
-_LONGEST_REMEMBERED = 40
+_LONGEST_REMEMBERED = 32
 _MOST_REMEMBERED = 4_096
 # Far below the depth that front matter may have, and deeper than any document of ours.
 _DEEPEST_INDENT = 6
@@ -29,9 +29,12 @@ _LINE = re.compile(r"( *)(- )?(?:([A-Za-z_][A-Za-z0-9_]*):(?: (.+))?|(.+))")
 # What YAML calls printable, without the tab, the byte order mark and the line breaks that are not a newline.
 _BEYOND_ASCII = "\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
 _FIRST = rf"[A-Za-z0-9_./($\\{_BEYOND_ASCII}]"
-_WORDS = re.compile(rf"{_FIRST}[ !\"$-9;-~{_BEYOND_ASCII}]*")
-_WORDS_WITH_SIGNS = re.compile(rf"{_FIRST}[ -~{_BEYOND_ASCII}]*")
-_WORDS_IN_A_LIST = re.compile(rf"{_FIRST}[ !\"$-+\--9;->@-Z\\^-z|~{_BEYOND_ASCII}]*")
+_WORDS = rf"{_FIRST}[ !\"$-9;-~{_BEYOND_ASCII}]*(?<! )"
+_SIMPLE = re.compile(_WORDS)
+_WITH_SIGNS = re.compile(rf"{_FIRST}[ -~{_BEYOND_ASCII}]*(?<![ :])")
+_IN_A_LIST = re.compile(rf"{_FIRST}[ !\"$-+\--9;->@-Z\\^-z|~{_BEYOND_ASCII}]*(?<! )")
+_SIMPLE_ENTRY = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*): ({_WORDS})")
+_SIMPLE_BLOCK = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*):(\n {{0,6}}- )({_WORDS}(?:\2{_WORDS})*)")
 _SINGLE_QUOTED = re.compile(rf"'(?:[ -&(-~{_BEYOND_ASCII}]|'')*'")
 _DOUBLE_QUOTED = re.compile(rf'"[ !#-\[\]-~{_BEYOND_ASCII}]*"')
 
@@ -47,17 +50,18 @@ class _NotPlain(Exception):
 
 
 class _Remembered(dict[str, Entry]):
-    """Entries of one line, each with its key and value, because most come again: `status: open`.
+    """Short entries with their key and value, because most come again: `status: open`.
 
-    A list stands in it as a tuple, for every reader gets a list of their own.
+    A list of scalars stands in it as a tuple, for every reader gets a list of their own.
     """
 
     def __missing__(self, text: str) -> Entry:
-        if "\n" in text or text[-1:] == ":":
-            return _entry_with_a_block(text)
-        key, _, value = text.partition(": ")
-        entry = _key(key), _value(value)
-        if len(text) <= _LONGEST_REMEMBERED:
+        if simple := _SIMPLE_ENTRY.fullmatch(text):
+            key, value = simple.groups()
+            entry = _key(key), _meaning(value)
+        else:
+            entry = _entry(text)
+        if len(text) <= _LONGEST_REMEMBERED and entry[1].__class__ not in (list, dict):
             if len(self) >= _MOST_REMEMBERED:
                 self.clear()
             self[text] = entry
@@ -83,8 +87,18 @@ def read(head: str) -> dict[str, Any] | None:
     return found
 
 
+def _entry(text: str) -> Entry:
+    if simple := _SIMPLE_BLOCK.fullmatch(text):
+        key, dash, items = simple.groups()
+        return _key(key), tuple(map(_meaning, items.split(dash)))
+    if "\n" in text or text[-1:] == ":":
+        return _entry_with_a_block(text)
+    key, _, value = text.partition(": ")
+    return _key(key), _value(value)
+
+
 def _entry_with_a_block(text: str) -> Entry:
-    lines = [_line(line) for line in text.split("\n")]
+    lines = [_short_line(line) if len(line) <= _LONGEST_REMEMBERED else _line(line) for line in text.split("\n")]
     lines.append((-1, False, None, None))
     found, end = _mapping(lines, 0, 0)
     if end != len(lines) - 1:
@@ -142,6 +156,9 @@ def _line(text: str) -> Line:
     return len(spaces), True, None, _scalar(item)
 
 
+_short_line = lru_cache(_MOST_REMEMBERED)(_line)
+
+
 @lru_cache(500)
 def _key(text: str) -> str:
     if not _KEY.fullmatch(text) or _meaning(text) != text:
@@ -158,17 +175,17 @@ def _value(text: str) -> Any:
 
 
 def _scalar(text: str) -> Any:
-    if _WORDS.fullmatch(text) and text[-1] != " ":
+    if _SIMPLE.fullmatch(text):
         return _meaning(text)
-    if not _WORDS_WITH_SIGNS.fullmatch(text):
+    if not _WITH_SIGNS.fullmatch(text):
         return _quoted(text)
-    if ": " in text or " #" in text or text[-1] in ": ":
+    if ": " in text or " #" in text:
         raise _NotPlain
     return _meaning(text)
 
 
 def _scalar_in_a_list(text: str) -> Any:
-    if _WORDS_IN_A_LIST.fullmatch(text) and text[-1] != " ":
+    if _IN_A_LIST.fullmatch(text):
         return _meaning(text)
     return _quoted(text)
 
@@ -189,7 +206,12 @@ def _meaning(text: str) -> Any:
     return text
 
 
+@lru_cache(_MOST_REMEMBERED)
 def _other_than_text(text: str) -> Any:
+    if len(text) > _LONGEST_REMEMBERED:
+        raise _NotPlain
+    if len(text) < 16 and text.isdecimal() and text[0] != "0":
+        return int(text)
     try:
         return yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
