@@ -11,11 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.files.heads import BACKLOG_MD, TICKET, mutated, words
+from tests.files.heads import BACKLOG_MD, TICKET, common, mutated, words
 from watchbill.documents import ticket as tickets
 from watchbill.documents.ticket import Ticket
 from watchbill.errors import Damaged
-from watchbill.files import plain_yaml
 from watchbill.files.document import explain
 from watchbill.files.front_matter import Malformed, read_yaml
 
@@ -110,13 +109,66 @@ def test_what_the_quick_model_takes_the_careful_one_takes_and_reads_alike(keys: 
     assert quick.model_fields_set == careful.model_fields_set
 
 
+titles = words | common
+days = st.sampled_from(["2026-11-20", "'2026-11-20'", "'2026-11-20", "2026-13-45", "0000-01-01", "'0000-01-01'", "x"])
+ids = st.sampled_from(["T-1", "task-42.1", "T-0007"]) | titles
+
+
+@st.composite
+def written(draw: st.DrawFn) -> str:
+    """A ticket in the order and form of `render`, or nearly."""
+    rows = [
+        draw(st.sampled_from(["schema: watchbill/ticket/1", ""])),
+        f"id: {draw(ids)}",
+        f"title: {draw(titles)}",
+        draw(st.sampled_from(["type: bug", "type: chore", "type: other", ""])),
+        draw(st.sampled_from(["priority: high", "priority: none", ""])),
+        draw(st.sampled_from(["status: open", "status: closed", "status: draft", ""])),
+        draw(st.just("") | a_list("dependencies", ids)),
+        draw(st.just("") | a_list("labels", titles)),
+        draw(st.just("") | days.map("created_date: {}".format)),
+    ]
+    return "\n".join(row for row in rows if row)
+
+
+def a_list(key: str, items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    some = st.lists(items, min_size=1, max_size=3)
+    in_a_block = some.map(lambda found: "".join([f"{key}:", *(f"\n- {item}" for item in found)]))
+    return in_a_block | some.map(lambda found: f"{key}: [{', '.join(found)}]") | st.just(f"{key}: []")
+
+
+@settings(max_examples=250, deadline=None)
+@given(written())
+def test_a_ticket_as_the_engine_writes_it_is_read_alike(head: str) -> None:
+    assert reads_alike(head)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\nx\n\n", "\n---\n", "x"])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\n", b"---\n", b"\xff", b"x" * 262_144])
+def test_what_stands_around_the_front_matter_is_read_alike(
+    start: bytes, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [start + f"---{gap}{TICKET}{gap}---{end}".encode() for gap in ("\n", "\r\n", "\r", " \n", "\n\n")]
+    quick = [whole_or_why(document) for document in data]
+    monkeypatch.setattr(Ticket, "_as_written", lambda _: None)
+    assert quick == [whole_or_why(document) for document in data]
+
+
+def whole_or_why(data: bytes) -> object:
+    try:
+        ticket = Ticket.parse(data, PATH)
+        return whole(ticket), ticket.body
+    except Damaged as damaged:
+        return damaged.why
+
+
 def test_a_plain_ticket_needs_neither_the_parser_nor_a_validator_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the careful way was taken")
 
     data = f"---\n{TICKET}\n---\n\nbody\n".encode()
     careful = whole(Ticket.model_validate({**read_yaml(TICKET), "body": "body"}))
-    plain_yaml.read("a: 2026-11-20")  # what a date is, is asked once
-    monkeypatch.setattr("watchbill.files.front_matter.read_yaml", never)
+    monkeypatch.setattr("watchbill.files.front_matter.split", never)
     monkeypatch.setattr(Ticket, "model_validate", never)
     assert whole(Ticket.parse(data, PATH)) == careful
+    assert whole(Ticket.parse(Ticket.parse(data, PATH).render(), PATH)) == careful

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from watchbill.documents.types import TicketId
+from watchbill.files import front_matter, plain_yaml
 from watchbill.files.document import Document
+from watchbill.files.plain_yaml import WORDS, WORDS_IN_A_LIST
 from watchbill.layout import TICKET_ID
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -31,6 +34,17 @@ _STATUSES = {
     "archived": "closed",
 }
 _CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
+
+
+_A_LIST = rf"(?: \[\]| \[{WORDS_IN_A_LIST}(?:, {WORDS_IN_A_LIST})*\]|(?:\n- {WORDS})+)"
+_A_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_FRONT_MATTER = re.compile(
+    rf"---\n(?:schema: (?P<schema>watchbill/ticket/1)\n)?id: (?P<id>{TICKET_ID.pattern})\ntitle: (?P<title>{WORDS})\n"
+    rf"(?:type: (?P<type>[a-z]+)\n)?(?:priority: (?P<priority>[a-z]+)\n)?(?:status: (?P<status>open|closed)\n)?"
+    rf"(?:dependencies:(?P<dependencies>{_A_LIST})\n)?(?:labels:(?P<labels>{_A_LIST})\n)?"
+    rf"(?:created_date: (?P<created_date>'{_A_DAY}'|{_A_DAY})\n)?---\n"
+)
+"""A ticket's front matter as `render` writes it; lists may stand on one line too."""
 
 
 class _AsWritten(Document):
@@ -78,14 +92,21 @@ class Ticket(_AsWritten):
     dependencies: tuple[str, ...] = Field((), max_length=200)
 
     @classmethod
-    def _of(cls, keys: dict[str, Any]) -> Self:
-        if keys.get("status") not in ("open", "closed"):  # somebody else's words: do not even try
-            return super()._of(keys)
+    def parse(cls, data: bytes, path: Path) -> Self:
+        """Read a ticket, at once if it is in the engine's own form. Raises `Damaged` with `path` and the reasons."""
+        return cls._as_written(data) or super().parse(data, path)
+
+    @classmethod
+    def _as_written(cls, data: bytes) -> Self | None:
+        """The ticket, if all of it is in the engine's own form; None leaves it to the careful way."""
         ticket = cls.__new__(cls)
         try:
+            keys = _keys_as_written(data) if len(data) <= cls.limit else None
+            if keys is None:
+                return None
             _AsWritten.__pydantic_validator__.validate_python(keys, self_instance=ticket)
-        except ValidationError:
-            return super()._of(keys)
+        except (front_matter.Malformed, plain_yaml.NotPlain, ValidationError):
+            return None
         return ticket
 
     @field_validator("id")
@@ -170,3 +191,26 @@ def plain_id(value: str) -> str:
     if not TICKET_ID.fullmatch(value):
         raise ValueError(f"{value!r} is not an id such as T-0012")
     return value
+
+
+def _keys_as_written(data: bytes) -> dict[str, Any] | None:
+    """The keys and the body, if the front matter is just as `render` writes it. Raises `NotPlain`, `Malformed`."""
+    text = front_matter.decode(data)
+    match = _FRONT_MATTER.match(text)
+    if match is None:
+        return None
+    keys: dict[str, Any] = {key: value for key, value in match.groupdict().items() if value is not None}
+    keys["title"] = plain_yaml.meaning(keys["title"])
+    if "created_date" in keys:
+        keys["created_date"] = keys["created_date"].strip("'")
+    for key in ("dependencies", "labels"):
+        if key in keys:
+            keys[key] = [plain_yaml.meaning(item) for item in _items(keys[key])]
+    keys["body"] = text[match.end() :].strip("\n")
+    return keys
+
+
+def _items(text: str) -> list[str]:
+    if text == " []":
+        return []
+    return text[3:].split("\n- ") if text[0] == "\n" else text[2:-1].split(", ")

@@ -56,16 +56,11 @@ class Document(Strict):
             if "body" in meta:
                 raise front_matter.Malformed("the key 'body' is not allowed: the body stands below the front matter")
             meta["body"] = body
-            return cls._of(meta)
+            return cls.model_validate(meta, by_alias=True, by_name=False)
         except front_matter.Malformed as error:
             raise Damaged(path, str(error)) from error
         except ValidationError as error:
             raise Damaged(path, explain(error)) from error
-
-    @classmethod
-    def _of(cls, keys: dict[str, Any]) -> Self:
-        """The document that `keys` and its body make. Raises `ValidationError`."""
-        return cls.model_validate(keys, by_alias=True, by_name=False)
 
     @classmethod
     def load(cls, path: Path) -> Self:

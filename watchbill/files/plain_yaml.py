@@ -29,12 +29,14 @@ _LINE = re.compile(r"( *)(- )?(?:([A-Za-z_][A-Za-z0-9_]*):(?: (.+))?|(.+))")
 # What YAML calls printable, without the tab, the byte order mark and the line breaks that are not a newline.
 _BEYOND_ASCII = "\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
 _FIRST = rf"[A-Za-z0-9_./($\\{_BEYOND_ASCII}]"
-_WORDS = rf"{_FIRST}[ !\"$-9;-~{_BEYOND_ASCII}]*(?<! )"
-_SIMPLE = re.compile(_WORDS)
+# Patterns of text without quotes that surely ends where the pattern ends. `meaning` says what it means.
+WORDS = rf"{_FIRST}[ !\"$-9;-~{_BEYOND_ASCII}]*(?<! )"
+_SIMPLE = re.compile(WORDS)
 _WITH_SIGNS = re.compile(rf"{_FIRST}[ -~{_BEYOND_ASCII}]*(?<![ :])")
-_IN_A_LIST = re.compile(rf"{_FIRST}[ !\"$-+\--9;->@-Z\\^-z|~{_BEYOND_ASCII}]*(?<! )")
-_SIMPLE_ENTRY = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*): ({_WORDS})")
-_SIMPLE_BLOCK = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*):(\n {{0,6}}- )({_WORDS}(?:\2{_WORDS})*)")
+WORDS_IN_A_LIST = rf"{_FIRST}[ !\"$-+\--9;->@-Z\\^-z|~{_BEYOND_ASCII}]*(?<! )"
+_IN_A_LIST = re.compile(WORDS_IN_A_LIST)
+_SIMPLE_ENTRY = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*): ({WORDS})")
+_SIMPLE_BLOCK = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*):(\n {{0,6}}- )({WORDS}(?:\2{WORDS})*)")
 _SINGLE_QUOTED = re.compile(rf"'(?:[ -&(-~{_BEYOND_ASCII}]|'')*'")
 _DOUBLE_QUOTED = re.compile(rf'"[ !#-\[\]-~{_BEYOND_ASCII}]*"')
 
@@ -45,7 +47,7 @@ _NOTHING = object()
 """Stands for what follows a key that has nothing on its line: null, or a block."""
 
 
-class _NotPlain(Exception):
+class NotPlain(Exception):
     """The YAML parser must read this."""
 
 
@@ -58,7 +60,7 @@ class _Remembered(dict[str, Entry]):
     def __missing__(self, text: str) -> Entry:
         if simple := _SIMPLE_ENTRY.fullmatch(text):
             key, value = simple.groups()
-            entry = _key(key), _meaning(value)
+            entry = _key(key), meaning(value)
         else:
             entry = _entry(text)
         if len(text) <= _LONGEST_REMEMBERED and entry[1].__class__ not in (list, dict):
@@ -76,7 +78,7 @@ def read(head: str) -> dict[str, Any] | None:
     texts = _NEXT_ENTRY.split(head) if "\n-" in head or "\n " in head else head.split("\n")
     try:
         entries = [_remembered[text] for text in texts]
-    except _NotPlain:
+    except NotPlain:
         return None
     found = dict(entries)
     if len(found) != len(entries):
@@ -90,7 +92,7 @@ def read(head: str) -> dict[str, Any] | None:
 def _entry(text: str) -> Entry:
     if simple := _SIMPLE_BLOCK.fullmatch(text):
         key, dash, items = simple.groups()
-        return _key(key), tuple(map(_meaning, items.split(dash)))
+        return _key(key), tuple(map(meaning, items.split(dash)))
     if "\n" in text or text[-1:] == ":":
         return _entry_with_a_block(text)
     key, _, value = text.partition(": ")
@@ -102,7 +104,7 @@ def _entry_with_a_block(text: str) -> Entry:
     lines.append((-1, False, None, None))
     found, end = _mapping(lines, 0, 0)
     if end != len(lines) - 1:
-        raise _NotPlain
+        raise NotPlain
     return next(iter(found.items()))
 
 
@@ -112,7 +114,7 @@ def _mapping(lines: list[Line], at: int, indent: int) -> tuple[dict[str, Any], i
     while lines[at][0] == indent and not lines[at][1]:
         _, _, key, value = lines[at]
         if key is None or key in found:
-            raise _NotPlain
+            raise NotPlain
         at += 1
         if value is _NOTHING:
             value, at = _block(lines, at, indent)
@@ -145,14 +147,14 @@ def _items(lines: list[Line], at: int, indent: int) -> tuple[list[Any], int]:
 def _line(text: str) -> Line:
     match = _LINE.fullmatch(text)
     if match is None:
-        raise _NotPlain
+        raise NotPlain
     spaces, dash, key, value, item = match.groups()
     if len(spaces) > _DEEPEST_INDENT:
-        raise _NotPlain
+        raise NotPlain
     if key is not None:
         return len(spaces), dash is not None, _key(key), _NOTHING if value is None else _value(value)
     if dash is None:
-        raise _NotPlain
+        raise NotPlain
     return len(spaces), True, None, _scalar(item)
 
 
@@ -161,8 +163,8 @@ _short_line = lru_cache(_MOST_REMEMBERED)(_line)
 
 @lru_cache(500)
 def _key(text: str) -> str:
-    if not _KEY.fullmatch(text) or _meaning(text) != text:
-        raise _NotPlain
+    if not _KEY.fullmatch(text) or meaning(text) != text:
+        raise NotPlain
     return text
 
 
@@ -170,23 +172,23 @@ def _value(text: str) -> Any:
     if text[:1] != "[":
         return _scalar(text)
     if text[-1] != "]":
-        raise _NotPlain
+        raise NotPlain
     return () if text == "[]" else tuple(map(_scalar_in_a_list, text[1:-1].split(", ")))
 
 
 def _scalar(text: str) -> Any:
     if _SIMPLE.fullmatch(text):
-        return _meaning(text)
+        return meaning(text)
     if not _WITH_SIGNS.fullmatch(text):
         return _quoted(text)
     if ": " in text or " #" in text:
-        raise _NotPlain
-    return _meaning(text)
+        raise NotPlain
+    return meaning(text)
 
 
 def _scalar_in_a_list(text: str) -> Any:
     if _IN_A_LIST.fullmatch(text):
-        return _meaning(text)
+        return meaning(text)
     return _quoted(text)
 
 
@@ -195,11 +197,11 @@ def _quoted(text: str) -> str:
         return text[1:-1].replace("''", "'")
     if _DOUBLE_QUOTED.fullmatch(text):
         return text[1:-1]
-    raise _NotPlain
+    raise NotPlain
 
 
-def _meaning(text: str) -> Any:
-    """What a word without quotes means to PyYAML: nearly always text. Raises `_NotPlain`."""
+def meaning(text: str) -> Any:
+    """What a word without quotes means to PyYAML: nearly always text. Raises `NotPlain`."""
     for _, pattern in _MEANINGS.get(text[0], ()):
         if pattern.match(text):
             return _other_than_text(text)
@@ -209,10 +211,10 @@ def _meaning(text: str) -> Any:
 @lru_cache(_MOST_REMEMBERED)
 def _other_than_text(text: str) -> Any:
     if len(text) > _LONGEST_REMEMBERED:
-        raise _NotPlain
+        raise NotPlain
     if len(text) < 16 and text.isdecimal() and text[0] != "0":
         return int(text)
     try:
         return yaml.load(text, Loader=Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise _NotPlain from error
+        raise NotPlain from error
