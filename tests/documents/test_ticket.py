@@ -139,11 +139,16 @@ def a_list(key: str, items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 @settings(max_examples=250, deadline=None)
 @given(written())
+@example("id: T-1\ntitle: yes")
+@example("id: T-1\ntitle: x\nlabels: [a, yes]")
+@example("id: T-1\ntitle: x\nlabels:\n- no")
+@example("id: T-1\ntitle: x\nlabels:\n- 2026-13-45")
+@example("id: T-1\ntitle: x\ncreated_date: '2026-11-20")
 def test_a_ticket_as_the_engine_writes_it_is_read_alike(head: str) -> None:
     assert reads_alike(head)
 
 
-@pytest.mark.parametrize("end", ["", "\n", "\n\nx\n\n", "\n---\n", "x"])
+@pytest.mark.parametrize("end", ["", "\n", "\n\nx\n\n", "\n---\n", "x", "\n" + "x" * 262_144])
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\n", b"---\n", b"\xff", b"x" * 262_144])
 def test_what_stands_around_the_front_matter_is_read_alike(
     start: bytes, end: str, monkeypatch: pytest.MonkeyPatch
