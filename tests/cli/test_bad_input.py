@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.cli.outside import (
 )
 from tests.repositories import commit_files, git, make_repository, owner_state, write_files
 from tests.workspaces import CALCULATOR, change_settings, interpreter_folders, make_workspace, ticket_text, write_ticket
+from watchbill.cli import edge
 from watchbill.demo.server import ScriptedModel
 from watchbill.workspace import Workspace
 
@@ -461,6 +463,20 @@ def test_output_that_cannot_be_written_is_said_and_tried_later(tmp_path: Path, u
         )
     assert done.returncode == TRY_LATER
     assert done.stderr.startswith("watchbill: could not write")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR])
+def test_a_machine_that_is_short_of_something_is_tried_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def fail(_arguments: Sequence[str]) -> int:
+        raise OSError(number, os.strerror(number), "somewhere")
+
+    monkeypatch.setattr(edge, "_call", fail)
+    monkeypatch.setattr(edge, "STOP", ())  # the test's own process keeps its signals
+    assert edge.run(["status"]) == TRY_LATER
+    said = capsys.readouterr().err
+    assert said.startswith("watchbill: could not go on") and "Traceback" not in said
 
 
 def test_what_an_encoding_cannot_say_is_shown_escaped(tmp_path: Path) -> None:

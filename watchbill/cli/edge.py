@@ -19,7 +19,7 @@ STOP = (signal.SIGINT, signal.SIGTERM)
 # Typer ends with this when whoever read our output has gone away; no verb of ours does.
 _NOBODY_READS = 1
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 _KEPT = "What was done so far is kept; the next run goes on from there."
 
 
