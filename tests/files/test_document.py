@@ -10,8 +10,9 @@ from typing import ClassVar
 import pytest
 from pydantic import Field
 
+from tests.files.shortage import no_descriptors
 from tests.files.straced import traced
-from watchbill.errors import Damaged
+from watchbill.errors import Damaged, TryLater
 from watchbill.files.document import Document, Moment, read_bytes
 
 PATH = Path("note.md")
@@ -100,6 +101,13 @@ def test_a_file_that_cannot_be_opened_is_damaged(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(Damaged, match="Permission denied"):
         Note.load(tmp_path / "a.md")
+
+
+def test_a_document_is_not_damaged_because_too_many_files_are_open(tmp_path: Path) -> None:
+    path = tmp_path / "note.md"
+    path.write_bytes(Note(id="1").render())
+    with no_descriptors(), pytest.raises(TryLater, match="too many files are open in this process"):
+        Note.load(path)
 
 
 def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
+from tests.files.shortage import no_descriptors
 from watchbill.documents.routing import Routing
 from watchbill.documents.settings import Settings
-from watchbill.errors import Misconfigured
+from watchbill.errors import Misconfigured, TryLater
 from watchbill.files.document import Strict
 from watchbill.files.settings_file import line_of, load, parse
 
@@ -102,6 +103,12 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     assert "watchbill init" in caught.value.hint
     with pytest.raises(Misconfigured, match="cannot be read"):
         load(tmp_path, Outer)
+
+
+def test_a_file_is_not_blamed_because_too_many_files_are_open(tmp_path: Path) -> None:
+    (tmp_path / "watchbill.toml").touch()
+    with no_descriptors(), pytest.raises(TryLater, match="too many files are open in this process"):
+        load(tmp_path / "watchbill.toml", Outer)
 
 
 TEXT = """\
