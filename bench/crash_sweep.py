@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.crash.disks import MEBIBYTES, disk
 from tests.crash.faults import FAULTS, points
 from tests.crash.holds import trial, undisturbed
-from tests.crash.kit import Arena, Call, sample
+from tests.crash.kit import Arena, Call, changes, sample
 from tests.crash.scenes import SCENES
 from tests.crash.test_power_cut import power_cut
 
@@ -66,7 +66,7 @@ def _cut(arena: Arena, name: str, kind: str, most: int) -> tuple[int, int, int]:
     with disk(arena.root / f"{name}-{kind}", kind) as made:
         there = Arena(made.image.parent, made.place / "arena", arena.resident)
         expected = undisturbed(there, scene)
-        chosen = sample(there.record(scene), most)
+        chosen = sample(changes(there.record(scene)), most)
         label = f"{name:9} power, {kind:6}"
         return _sweep(there, label, chosen, lambda call: power_cut(there, made, scene, call, expected))
 

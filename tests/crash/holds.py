@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.crash.faults import endings, injected
 from tests.crash.kit import Arena, Call, Done
 from tests.crash.scenes import Scene
 from tests.repositories import git
@@ -27,20 +28,19 @@ from watchbill.stages.verify import verify
 from watchbill.workspace import Workspace
 
 FOLDERS = ("agents", "playbook", "tickets", "manifests", "handoffs", "inbox", "sessions")
-LATER_OR_DAMAGED = (75, 4)
 MINUTES = 10
 
 
 def trial(arena: Arena, scene: Scene, call: Call, fault: str, patch: str = "") -> list[str]:
-    """Disturb the scene's verb at `call`, run it again, and say what does not hold. See `Arena.disturbed` for faults.
+    """Disturb the scene's verb at `call`, run it again, and say what does not hold. See `faults` for them.
 
     Every sentence carries the call and the fault, so that it can be tried again alone.
     """
     expected = undisturbed(arena, scene)
     with arena.play(scene) as on:
         before = documents(on.workspace)
-        done = arena.disturbed(on, scene.verb, call, fault, patch)
-        wrong = [*how_it_ended(done, fault), *afterwards(on, done, before)]
+        done = arena.disturbed(on, scene.verb, call, injected(fault), patch)
+        wrong = [*how_it_ended(done, call, fault), *afterwards(on, done, before)]
         wrong += in_the_end(arena, scene, on, expected, patch)
     where = f"{scene.name}, {fault} at {call}"
     if not done.hit:
@@ -157,7 +157,7 @@ def documents(workspace: Workspace) -> dict[str, bytes]:
 # --- the checks ----------------------------------------------------------------------------------------------------
 
 
-def how_it_ended(done: Done, fault: str) -> Iterator[str]:
+def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
     """By the kill; or in order, with a reason and without a traceback."""
     if not done.hit:
         return
@@ -167,10 +167,7 @@ def how_it_ended(done: Done, fault: str) -> Iterator[str]:
         return
     if "Traceback" in done.err:
         yield f"it showed a traceback: {done.err[-1500:]}"
-    in_order: tuple[int, ...] = (0, *LATER_OR_DAMAGED)
-    if fault == "error=EINTR":
-        in_order = (0,)
-    if done.code not in in_order:
+    if done.code not in endings(call, fault):
         yield f"it ended with {done.code}: {done.err[-600:]}"
     if done.code and "watchbill: " not in done.err:
         yield f"it ended with {done.code} and gave no reason: {done.err[-600:]}"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from tests.crash.scenes import Scene, copy, model_for, prepare
 from tests.sessions import Stage, program_environment
@@ -27,16 +27,22 @@ from watchbill.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90
-CALLS = (
+FILE_CALLS = (
     "link,linkat,unlink,unlinkat,rename,renameat,renameat2,fsync,fdatasync,syncfs,"
     "write,pwrite64,openat,mkdir,mkdirat,ftruncate"
 )
+PROCESS_CALLS = "clone,clone3,fork,vfork,execve,wait4,waitid,kill,exit_group"
+CALLS = f"{FILE_CALLS},{PROCESS_CALLS}"
 # The others have two paths, and strace looks at both. What a write writes may look like a path as well.
 _FOUND_BY_THE_FIRST = ("rename", "write", "pwrite64")
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _RESULT = re.compile(r"\) += (-?\d+)")
 _PATHS = re.compile(r'"((?:[^"\\]|\\.)*)"|\d+<([^>]*)>')
 _PASSING = re.compile(r"\.tmp\b|tmp_obj_|/objects/|/dev/null|[./]\d+-[0-9a-f]{8}")
+# Where a process stands says nothing about a file that it names in full.
+_STANDING_ASIDE = re.compile(r'AT_FDCWD<[^>]*>, "/')
+
+Kind = Literal["change", "look", "log", "process"]
 
 
 def need_strace() -> str:
@@ -48,11 +54,13 @@ def need_strace() -> str:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a recording that changes the arena. `path` is set where it is the same in every run.
+    """One call of a recording at which a fault makes sense. `path` is set where it is the same in every run.
 
-    `number` counts the calls of that name in its thread, `number_there` those about `path`, both from 1.
+    `number` counts the calls of that name in its thread, `number_there` those about `path`, both from 1. It changes
+    the arena, opens a file of it for reading (`look`), writes the log, or is about processes.
     """
 
+    kind: Kind
     name: str
     path: str
     number: int
@@ -85,7 +93,7 @@ class Done:
 
 @dataclass
 class Resident:
-    """The process that runs the verbs. See `resident`."""
+    """The process that runs the verbs. See `resident`: it dies with this one."""
 
     process: subprocess.Popen[str] = field(init=False)
 
@@ -172,7 +180,7 @@ class Arena:
         return self._run(on, verb, [], patch, log=log)
 
     def record(self, scene: Scene) -> list[Call]:
-        """The calls of the scene's verb that change the arena and at which a fault can be injected."""
+        """The calls of the scene's verb at which a fault can be injected."""
         if scene.name not in self.recorded:
             with self.play(scene) as on:
                 log = self.root / "recorded.log"
@@ -206,7 +214,7 @@ class Arena:
         log: Path | None = None,
     ) -> Done:
         out, err = self.root / "out", self.root / "err"
-        env = program_environment(on.model.url, on.workspace)
+        env = {**program_environment(on.model.url, on.workspace), "TMPDIR": str(self._own_temporary_folder())}
         started = self.resident.ask(
             do="start", args=list(verb), env=env, cwd=str(on.workspace.root), out=str(out), err=str(err), patch=patch
         )
@@ -227,6 +235,13 @@ class Arena:
                 tracer.close()
         hit = bool(tracer and tracer.met_the_fault())
         return Done(code, out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace"), hit)
+
+    def _own_temporary_folder(self) -> Path:
+        """What a killed verb leaves there must neither pile up nor help the next one."""
+        folder = self.root / "tmp"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
 
 
 class _Tracer:
@@ -302,7 +317,7 @@ def _kill_group(pid: int) -> None:
 
 
 def read_calls(log: str, place: Path) -> list[Call]:
-    """The calls that change something below `place`, each with the first address that leads to it and no other."""
+    """The calls about files below `place` and about processes, each with the first address that leads to no other."""
     counted: Counter[tuple[str, str]] = Counter()
     there: Counter[tuple[str, str, str]] = Counter()
     lines = [(match[1], match[2], match[3]) for line in log.splitlines() if (match := _LINE.match(line))]
@@ -322,29 +337,41 @@ def read_calls(log: str, place: Path) -> list[Call]:
         taken.add(by_number)
         free = [path for path in paths if (path, name, there[thread, name, path]) not in taken]
         taken |= {(path, name, there[thread, name, path]) for path in paths}
-        if not _changes(name, rest, place):
+        kind = _kind(name, rest, place)
+        if kind is None:
             continue
         # Neither names with a random part nor folders, whose other files would count as well.
         steady = [path for path in free if path.startswith(str(place)) and not _PASSING.search(path)]
         path = steady[-1] if steady else ""
         if path or is_first:
             number_there = there[thread, name, path] if path else 0
-            calls.append(Call(name, path, counted[thread, name], number_there, thread in ours, rest[:160]))
+            calls.append(Call(kind, name, path, counted[thread, name], number_there, thread in ours, rest[:160]))
     return calls
 
 
-def _changes(name: str, rest: str, place: Path) -> bool:
-    if str(place) not in rest or "/.watchbill/logs" in rest:
-        return False
+def changes(calls: Sequence[Call]) -> list[Call]:
+    """Those after which the arena is another, the log apart."""
+    return [call for call in calls if call.kind == "change"]
+
+
+def _kind(name: str, rest: str, place: Path) -> Kind | None:
+    """What a call is to the arena; None when nothing depends on it."""
     result = _RESULT.search(rest)
     if result and int(result[1]) < 0:
-        return False
-    if name == "openat":
-        return "O_CREAT" in rest
+        return None
+    if name in PROCESS_CALLS.split(","):
+        # A look at whether a child has ended, which it has not, is repeated as often as there is time for.
+        return None if name in ("wait4", "waitid") and "WNOHANG" in rest else "process"
+    about = _STANDING_ASIDE.sub('"/', rest)
+    if str(place) not in about:
+        return None
     if name in ("write", "pwrite64"):
         target = re.match(r"\d+<([^>]*)>", rest)
-        return bool(target and target[1].startswith(str(place)))
-    return True
+        if not target or not target[1].startswith(str(place)):
+            return None
+    if "/.watchbill/logs" in about:
+        return "log"
+    return "look" if name == "openat" and "O_CREAT" not in about else "change"
 
 
 def _our_threads(log: str) -> set[str]:

@@ -11,33 +11,40 @@ import ctypes
 import importlib
 import json
 import os
+import pkgutil
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
+import watchbill
+
+# Besides all of the engine's: what the verbs load as they go, which would be compiled anew in each fork.
 MODULES = (
-    "watchbill.cli.app",
-    "watchbill.cli.edge",
-    "watchbill.cli.running",
-    "watchbill.cli.show",
-    "watchbill.stages.decide",
-    "watchbill.stages.tickets",
-    "watchbill.rounds",
-    "watchbill.tools.scanners",
     "anthropic",
     "anthropic.lib.tools",
     "anthropic.lib.tools.agent_toolset",
     "anthropic.types.beta",
     "anthropic.resources.beta.messages",
+    "anyio._backends._asyncio",
     "git",
+    "h11",
+    "httpcore2",
+    "opentelemetry.propagate",
+    "pydantic.validate_call_decorator",
     "structlog",
+    "truststore",
+    "typer._adapters",
+    "typer._click.decorators",
 )
+_PR_SET_PDEATHSIG = 1
 _PR_SET_PTRACER = 0x59616D61
 
 
 def main() -> None:
-    """Answer orders until standard input ends."""
-    for name in MODULES:
+    """Answer orders until standard input ends, or whoever started this one is gone."""
+    _die_with_the_parent()
+    for name in (*_of_the_engine(), *MODULES):
         importlib.import_module(name)
     print(json.dumps({"ready": True}), flush=True)
     gates: dict[int, int] = {}
@@ -57,6 +64,12 @@ def main() -> None:
         print(json.dumps(answer), flush=True)
 
 
+def _of_the_engine() -> Iterator[str]:
+    for found in pkgutil.walk_packages(watchbill.__path__, "watchbill."):
+        if not found.name.endswith("__main__"):
+            yield found.name
+
+
 def _start(order: Mapping[str, Any]) -> tuple[int, int]:
     """A fork that waits at its gate, so that a tracer can attach before anything happens."""
     gate, ours = os.pipe()
@@ -72,6 +85,7 @@ def _run(order: Mapping[str, Any], gate: int) -> NoReturn:
     code = 99
     try:
         os.setsid()
+        _die_with_the_parent()
         _let_others_trace()
         os.environ.clear()
         os.environ.update(order["env"])
@@ -82,14 +96,14 @@ def _run(order: Mapping[str, Any], gate: int) -> NoReturn:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
-        from watchbill.__main__ import main as watchbill
+        from watchbill.__main__ import main as program
 
         if order.get("patch"):
             module, _, function = order["patch"].partition(":")
             getattr(importlib.import_module(module), function)()
         os.read(gate, 1)
         os.close(gate)
-        watchbill(order["args"])
+        program(order["args"])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 98
     finally:
@@ -102,6 +116,14 @@ def _redirect(descriptor: int, path: str, how: int) -> None:
     opened = os.open(path, how, 0o600)
     os.dup2(opened, descriptor)
     os.close(opened)
+
+
+def _die_with_the_parent() -> None:
+    """A test that is ended must not leave a verb behind that goes on by itself."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(99)
 
 
 def _let_others_trace() -> None:

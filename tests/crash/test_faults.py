@@ -9,16 +9,16 @@ import pytest
 
 from tests.crash.faults import FAULTS, points
 from tests.crash.holds import trial
-from tests.crash.kit import Arena, sample
+from tests.crash.kit import Arena, changes, sample
 from tests.crash.scenes import SCENES
 
 # How many points of each kind, in the order of FAULTS.
-KILLED, CUT, FULL, BROKEN, INTERRUPTED = FAULTS
+KILLED, CUT, FULL, BROKEN, INTERRUPTED, UNREADABLE, NO_LOG = FAULTS
 SAMPLES = {
-    "plan": {KILLED: 6, FULL: 3, BROKEN: 3, INTERRUPTED: 2},
-    "ticket": {KILLED: 6, FULL: 4, BROKEN: 5, INTERRUPTED: 2},
-    "approve": {KILLED: 8, FULL: 3, BROKEN: 4, INTERRUPTED: 2},
-    "build": {KILLED: 6, CUT: 3, FULL: 2, BROKEN: 2, INTERRUPTED: 1},
+    "plan": {KILLED: 6, FULL: 3, BROKEN: 3, INTERRUPTED: 2, UNREADABLE: 3},
+    "ticket": {KILLED: 6, FULL: 4, BROKEN: 5, INTERRUPTED: 2, UNREADABLE: 2},
+    "approve": {KILLED: 8, FULL: 3, BROKEN: 4, INTERRUPTED: 2, UNREADABLE: 3},
+    "build": {KILLED: 6, CUT: 3, FULL: 2, BROKEN: 2, INTERRUPTED: 1, UNREADABLE: 2, NO_LOG: 1},
     "qa": {KILLED: 2, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
     "security": {KILLED: 1, CUT: 1, BROKEN: 1},
     "merge": {KILLED: 3, CUT: 2, FULL: 1, BROKEN: 1, INTERRUPTED: 1},
@@ -42,6 +42,13 @@ def test_nothing_is_lost_and_the_next_run_carries_on(arena: Arena, scene: str, f
     assert len(arena.missed) * 3 <= len(chosen), f"too many faults were never met: {arena.missed}"
 
 
+def test_a_document_that_cannot_be_opened_once_stays_in_its_history(arena: Arena) -> None:
+    scene = SCENES["approve"]
+    opened = [call for call in points(arena.record(scene), UNREADABLE) if call.path.endswith("T-0001/0001.md")]
+    assert len(opened) > 1, "the recording shows no document that is read"
+    assert [one for call in opened for one in trial(arena, scene, call, UNREADABLE)] == []
+
+
 def test_a_recording_finds_the_calls_that_publish_a_document(arena: Arena) -> None:
-    names = [call.name for call in arena.record(SCENES["ticket"])]
+    names = [call.name for call in changes(arena.record(SCENES["ticket"]))]
     assert names == ["openat", "write", "fsync", "link", "unlink", "fsync"]
