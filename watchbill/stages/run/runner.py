@@ -135,8 +135,8 @@ class SessionRunner:
         self.session.outcomes[ticket] = "moved on"
         self._note(ticket, f"left alone: {why}")
 
-    def _hand_to_a_human(self, ticket: str, error: Refused) -> None:
-        """What stands in the way of one ticket holds up no other."""
+    def _hand_to_a_human(self, ticket: str, error: Refused, turns: int = 0, ending: Ending | None = None) -> None:
+        """What stands in the way of one ticket holds up no other. What was spent on it stays on its bill."""
         step = step_of(self.workspace, self.workspace.history(ticket))
         fields = {
             "from": self.role.name,
@@ -146,7 +146,7 @@ class SessionRunner:
             "body": "## What was done\n\nThe engine wrote this handoff: it could not go on with this ticket.",
         }
         try:
-            self._publish(ticket, fields, 0, None)
+            self._publish(ticket, fields, turns, ending)
         except Stale as moved:
             self._left_alone(ticket, moved.reason)
 
@@ -185,7 +185,11 @@ class SessionRunner:
             self.session.outcomes[entry.ticket] = "cut off"
             self._note(entry.ticket, f"cut off: {ending.reason}")
             raise ending.halted
-        fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
+        try:
+            fields = await asyncio.to_thread(assignment.conclude, ending, budget.turns)
+        except Refused as error:
+            self._hand_to_a_human(entry.ticket, error, budget.turns, ending)
+            return
         if fields is None:
             self.session.outcomes[entry.ticket] = "not started"
             self._note(entry.ticket, f"not started: {ending.reason}")
