@@ -15,6 +15,7 @@ from tests.workspaces import NOW, make_workspace
 from watchbill.documents.script import Said, Take
 from watchbill.errors import Refused
 from watchbill.files.front_matter import split
+from watchbill.files.quarantine import reasons
 from watchbill.rounds import ready_to_merge
 from watchbill.settle import settle
 from watchbill.stages.decide import close, decide, pick_up
@@ -65,6 +66,22 @@ def test_an_answer_in_the_file_counts_the_same(tmp_path: Path) -> None:
         assert (on.last().decision, on.last().reason) == ("approve", "as the file says")
         assert (on.items(), filed(on)) == ([], [ITEM])
         assert pick_up(on.workspace, datetime.now(UTC)) == ([], [])
+
+
+def test_a_spoilt_page_is_kept_in_quarantine_and_not_as_a_document_when_its_question_is_answered(
+    tmp_path: Path,
+) -> None:
+    with asked(tmp_path) as on:
+        layout = on.workspace.layout
+        layout.inbox_item(ITEM).write_text("an edit that went wrong\n")
+        on.decide(ITEM, "approve")
+        assert (on.last().sender, on.last().decision) == ("human", "approve")
+        assert (on.items(), filed(on)) == ([], [])
+        (kept,) = layout.quarantine.glob(f"*{ITEM}.md")
+        assert kept.read_text() == "an edit that went wrong\n"
+        assert [entry["why"] for entry in reasons(layout.quarantine)] == [
+            "it could not be read; its question was answered by command"
+        ]
 
 
 def test_dismissed_counts_as_a_pass(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,33 @@ def test_a_test_command_that_is_nowhere_asks_a_human(tmp_path: Path) -> None:
         assert "not found" in review.verified.checks.why
         assert (rules(review), on.items()) == (["checks-unavailable"], ["T-0001-0002"])
         assert review.claimed is not None and review.claimed.outcome == "pass"
+
+
+def test_a_reviewer_sees_the_output_of_checks_that_fail_on_the_base_as_well(tmp_path: Path) -> None:
+    files = {"check.sh": "echo WHY-THEY-FAIL\nexit 1\n", "notes.txt": "good\n"}
+    with stage(plain(tmp_path, CHECK, files), builds("T-0001"), PASS) as on:
+        review = reviewed(on)
+        assert rules(review) == ["checks-unavailable"]
+        assert "WHY-THEY-FAIL" in on.first_message(2)
+
+
+def test_a_verdict_is_kept_when_the_other_reviewer_asks_a_human_meanwhile(tmp_path: Path) -> None:
+    high = take("qa", "T-0001", hands_over("fail", findings=[found("high")]))
+    with stage(plain(tmp_path), builds("T-0001"), high, SAFE) as on:
+        on.run("build")
+        on.plan("qa", "security")
+
+        def qa_is_quicker(line: Mapping[str, Any]) -> None:
+            if line["agent"] == "security" and line["event"] == "turn":
+                other = threading.Thread(target=on.run, args=("qa",), kwargs={"plan": False})
+                other.start()
+                other.join()
+
+        on.log.on_event = qa_is_quicker
+        session = on.run("security", plan=False)
+        assert [(one.sender, one.outcome) for one in on.documents()[1:]] == [("qa", "fail"), ("security", "pass")]
+        assert session.outcomes == {"T-0001": "pass"}
+        assert (on.step().to, on.items()) == (("human",), ["T-0001-0002"])
 
 
 def test_a_change_after_which_the_checks_no_longer_run_breaks_the_build(tmp_path: Path) -> None:
