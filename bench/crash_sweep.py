@@ -1,6 +1,6 @@
 """Every kill point and every failing call of the verbs, one after the other: the full sweep of the crash suite.
 
-    .venv/bin/python bench/crash_sweep.py [SCENE …] [--fault FAULT …] [--most N]
+    .venv/bin/python bench/crash_sweep.py [SCENE …] [--fault FAULT …] [--most N] [--part K/N]
     .venv/bin/python bench/crash_sweep.py [SCENE …] --cut ext4 --cut xfs
 
 The test suite tries a sample of the same. Needs strace, and root for `--cut`, which cuts the power of a small disk of
@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--fault", action="append", choices=FAULTS, help="all of them if left out")
     parser.add_argument("--cut", action="append", choices=list(MEBIBYTES), help="cut the power of such a disk instead")
     parser.add_argument("--most", type=int, default=10_000, help="at most so many points for each scene and fault")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="K/N: every Nth point from the Kth; all N are all")
     asked = parser.parse_args()
     unknown = [name for name in asked.scenes if name not in SCENES]
     if unknown:
@@ -44,10 +45,10 @@ def main() -> int:
         arena = Arena(Path(folder))
         try:
             if asked.cut:
-                counts = [_cut(arena, name, kind, asked.most) for name in scenes for kind in asked.cut]
+                counts = [_cut(arena, name, kind, asked) for name in scenes for kind in asked.cut]
             else:
                 faults = asked.fault or FAULTS
-                counts = [_disturb(arena, name, fault, asked.most) for name in scenes for fault in faults]
+                counts = [_disturb(arena, name, fault, asked) for name in scenes for fault in faults]
         finally:
             arena.resident.close()
     tried, wrong, missed = (sum(column) for column in zip(*counts, strict=True))
@@ -55,18 +56,30 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _disturb(arena: Arena, name: str, fault: str, most: int) -> tuple[int, int, int]:
+def _part(text: str) -> tuple[int, int]:
+    which, _, of = text.partition("/")
+    if not 1 <= int(which) <= int(of):
+        raise ValueError(text)
+    return int(which), int(of)
+
+
+def _chosen(calls: list[Call], asked: argparse.Namespace) -> list[Call]:
+    which, of = asked.part
+    return sample(calls, asked.most)[which - 1 :: of]
+
+
+def _disturb(arena: Arena, name: str, fault: str, asked: argparse.Namespace) -> tuple[int, int, int]:
     scene = SCENES[name]
-    chosen = sample(points(arena.record(scene), fault), most)
+    chosen = _chosen(points(arena.record(scene), fault), asked)
     return _sweep(arena, f"{name:9} {fault:13}", chosen, lambda call: trial(arena, scene, call, fault))
 
 
-def _cut(arena: Arena, name: str, kind: str, most: int) -> tuple[int, int, int]:
+def _cut(arena: Arena, name: str, kind: str, asked: argparse.Namespace) -> tuple[int, int, int]:
     scene = SCENES[name]
     with disk(arena.root / f"{name}-{kind}", kind) as made:
         there = Arena(made.image.parent, made.place / "arena", arena.resident)
         expected = undisturbed(there, scene)
-        chosen = sample(changes(there.record(scene)), most)
+        chosen = _chosen(changes(there.record(scene)), asked)
         label = f"{name:9} power, {kind:6}"
         return _sweep(there, label, chosen, lambda call: power_cut(there, made, scene, call, expected))
 
