@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from watchbill.errors import Refused, TryLater
@@ -16,3 +19,9 @@ def test_a_git_that_was_killed_is_tried_again_and_no_human_is_asked(code: int, k
 
 def test_the_reason_names_the_signal() -> None:
     assert "SIGKILL" in str(unexpected("gc", Output(-9, b"", "")))
+
+
+@pytest.mark.parametrize("number", [errno.EINTR, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_the_disk_or_the_machine_did_to_git_is_tried_again_and_no_human_is_asked(number: int) -> None:
+    said = f"fatal: could not open '.git/worktrees/T-0001/commondir': {os.strerror(number)}"
+    assert isinstance(unexpected("worktree", Output(128, b"", said)), TryLater)

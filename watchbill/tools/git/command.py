@@ -64,6 +64,8 @@ _WORTH_ANOTHER_TRY = (
     "Cannot allocate memory",
     "Resource temporarily unavailable",
     "Too many open files",
+    "Interrupted system call",
+    "Stale file handle",
     ".lock': File exists",
     # What git says of a full or broken disk when it leaves out the reason.
     "couldn't write",
