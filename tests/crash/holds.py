@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crash.faults import endings, injected
+from tests.crash.faults import LATER_OR_DAMAGED, endings, injected
 from tests.crash.kit import Arena, Call, Done
 from tests.crash.scenes import Scene
 from tests.repositories import git
@@ -40,7 +40,7 @@ def trial(arena: Arena, scene: Scene, call: Call, fault: str, patch: str = "") -
     with arena.play(scene) as on:
         before = documents(on.workspace)
         done = arena.disturbed(on, scene.verb, call, injected(fault), patch)
-        wrong = [*how_it_ended(done, call, fault), *afterwards(on, done, before)]
+        wrong = [*how_it_ended(done, fault, endings(call, fault)), *afterwards(on, done, before)]
         wrong += in_the_end(arena, scene, on, expected, patch)
     where = f"{scene.name}, {fault} at {call}"
     if not done.hit:
@@ -157,7 +157,7 @@ def documents(workspace: Workspace) -> dict[str, bytes]:
 # --- the checks ----------------------------------------------------------------------------------------------------
 
 
-def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
+def how_it_ended(done: Done, fault: str, may_end_with: tuple[int, ...] = (0, *LATER_OR_DAMAGED)) -> Iterator[str]:
     """By the kill; or in order, with a reason and without a traceback."""
     if not done.hit:
         return
@@ -167,7 +167,7 @@ def how_it_ended(done: Done, call: Call, fault: str) -> Iterator[str]:
         return
     if "Traceback" in done.err:
         yield f"it showed a traceback: {done.err[-1500:]}"
-    if done.code not in endings(call, fault):
+    if done.code not in may_end_with:
         yield f"it ended with {done.code}: {done.err[-600:]}"
     if done.code and "watchbill: " not in done.err:
         yield f"it ended with {done.code} and gave no reason: {done.err[-600:]}"

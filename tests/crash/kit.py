@@ -60,13 +60,13 @@ class Call:
     the arena, opens a file of it for reading (`look`), writes the log, or is about processes.
     """
 
-    kind: Kind
     name: str
     path: str
     number: int
     number_there: int
     is_ours: bool
     text: str
+    kind: Kind = "change"
 
     @property
     def rule(self) -> tuple[str, ...]:
@@ -345,7 +345,7 @@ def read_calls(log: str, place: Path) -> list[Call]:
         path = steady[-1] if steady else ""
         if path or is_first:
             number_there = there[thread, name, path] if path else 0
-            calls.append(Call(kind, name, path, counted[thread, name], number_there, thread in ours, rest[:160]))
+            calls.append(Call(name, path, counted[thread, name], number_there, thread in ours, rest[:160], kind))
     return calls
 
 

@@ -42,13 +42,6 @@ def test_nothing_is_lost_and_the_next_run_carries_on(arena: Arena, scene: str, f
     assert len(arena.missed) * 3 <= len(chosen), f"too many faults were never met: {arena.missed}"
 
 
-def test_a_document_that_cannot_be_opened_once_stays_in_its_history(arena: Arena) -> None:
-    scene = SCENES["approve"]
-    opened = [call for call in points(arena.record(scene), UNREADABLE) if call.path.endswith("T-0001/0001.md")]
-    assert len(opened) > 1, "the recording shows no document that is read"
-    assert [one for call in opened for one in trial(arena, scene, call, UNREADABLE)] == []
-
-
 def test_a_recording_finds_the_calls_that_publish_a_document(arena: Arena) -> None:
     names = [call.name for call in changes(arena.record(SCENES["ticket"]))]
     assert names == ["openat", "write", "fsync", "link", "unlink", "fsync"]
