@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -202,7 +202,13 @@ class Arena:
         the call, and `first` is done before they do."""
         if fault == "power":
             return self._run(on, verb, [*call.rule, "-e", call.when("signal=STOP")], patch, first)
-        return self._run(on, verb, [*call.rule, "-e", call.when(fault)], patch)
+        done = self._run(on, verb, [*call.rule, "-e", call.when(fault)], patch)
+        if fault.startswith("error=") and call.name == "openat" and not call.path:
+            # What is read varies with the age of the files, and so the number at which a temporary file is opened.
+            log = (self.root / "strace.log").read_text("utf-8", "replace")
+            met = [line for line in log.splitlines() if "(INJECTED)" in line]
+            return replace(done, hit=any("O_CREAT" in line for line in met))
+        return done
 
     def _run(
         self,
