@@ -42,11 +42,12 @@ FLOORS: dict[int, tuple[str, ...]] = {
 NEIGHBOURS_MAY_MEET = (6, 9)
 # What lies in these rooms stands side by side: a kind of document, a verb, a door to the outside.
 SIDE_BY_SIDE = ("documents", "stages", "tools")
-# The exceptions: the shapes of ids that all documents share, and what runs only inside the sandbox.
+# The exceptions: the shapes of ids that all documents share, what runs only inside the sandbox, and what hides secrets.
 SIBLINGS_THAT_MAY = (
     ("documents.*", "documents.types"),
     ("tools.checks", "tools.sandbox"),
     ("tools.scanners", "tools.sandbox"),
+    ("tools.*", "tools.redaction"),
 )
 # Decisions are pure functions: they open no file and no door.
 NEVER = {"rules": ("files", "tools")}

@@ -77,6 +77,12 @@ def test_the_sample_project_of_the_demo_travels_whole(travelling: set[str]) -> N
     assert sample <= travelling
 
 
+def test_the_rules_for_secrets_travel_with_their_licence(travelling: set[str]) -> None:
+    folder = "watchbill/tools/redaction"
+    assert {f"{folder}/{name}" for name in ("gitleaks.toml", "own.toml", "gitleaks.LICENSE")} <= travelling
+    assert any(name.endswith(f".dist-info/licenses/{folder}/gitleaks.LICENSE") for name in travelling)
+
+
 def test_every_module_and_the_mark_of_typing_travel(travelling: set[str]) -> None:
     assert "watchbill/py.typed" in travelling
     assert {f"watchbill/{name}" for name in files_below(ROOT / "watchbill")} <= travelling
