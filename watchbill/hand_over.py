@@ -1,7 +1,7 @@
 """The one door through which every actor adds a document to a history.
 
-Owns numbering, the `to` of a document, the race for a number, and that the question to a human is published right
-after the document that raises it. Never judges the content of a document.
+Owns numbering, the `to` of a document, the race for a number, that no secret stands in what is published, and that the
+question to a human is published right after the document that raises it. Never judges the content of a document.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from watchbill.documents.handoff import Handoff
+from watchbill.documents.redacted import redacted
 from watchbill.errors import Stale
 from watchbill.history import History, Recorded, append
 from watchbill.inbox import ask
@@ -56,7 +57,7 @@ def step_of(workspace: Workspace, history: History) -> Step:
 
 
 def _numbered(workspace: Workspace, history: History, fields: dict[str, Any], now: datetime) -> Handoff:
-    draft = Handoff.model_validate(
+    whole = Handoff.model_validate(
         {
             "ticket": history.id,
             "seq": history.next_seq,
@@ -66,7 +67,8 @@ def _numbered(workspace: Workspace, history: History, fields: dict[str, Any], no
             "playbook": workspace.playbook_hash,
             **fields,
         }
-    ).fitting()
+    )
+    draft = redacted(whole).fitting()
     unpublished = Recorded(draft, "0" * 64, workspace.layout.handoff(draft.ticket, draft.seq))
     after = replace(history, documents=(*history.documents, unpublished))
     return draft.model_copy(update={"to": step_of(workspace, after).to})

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from watchbill.documents.handoff import SEVERITIES, CheckRun, Finding, Handoff
 from watchbill.documents.inbox_item import InboxItem
+from watchbill.documents.redacted import redacted
 from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import publish
 from watchbill.files.visible import visible
 from watchbill.history import History
 from watchbill.layout import ITEM_ID, Layout, item_id
 from watchbill.rules.next_step import Question, Step
+from watchbill.tools.redaction import redact
 
 # The parts of a page together stay below what is read of a document.
 DIFF, EVIDENCE, WORDS = 40_000, 2_500, 8_000
@@ -127,7 +129,8 @@ def code(text: str) -> str:
 def one_line(text: str, limit: int = 300) -> str:
     """Text that stays on its line."""
     flat = visible(" ".join(text.split()))
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+    # Redacted before it is cut: a half of a key has no shape by which it could be known.
+    return flat if len(flat) <= limit else redact(flat)[: limit - 1] + "…"
 
 
 def _longest_run(text: str) -> int:
@@ -135,6 +138,8 @@ def _longest_run(text: str) -> int:
 
 
 def _cut(text: str, limit: int) -> str:
+    if len(text) > limit:
+        text = redact(text)
     return text if len(text) <= limit else f"{text[:limit]}\n[… {len(text) - limit:,} characters left out …]"
 
 
@@ -159,7 +164,7 @@ def is_known(layout: Layout, item: str) -> bool:
 
 def _publish_once(path: Path, page: InboxItem) -> bool:
     try:
-        publish(path, page.render())
+        publish(path, redacted(page).render())
     except Stale:
         return False
     return True

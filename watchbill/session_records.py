@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from watchbill.documents.redacted import redacted
 from watchbill.documents.session import SessionRecord
 from watchbill.errors import Damaged
 from watchbill.files.publish import publish
@@ -41,8 +42,8 @@ def _tags(layout: Layout, manifest: str) -> list[tuple[str, ...]]:
 
 
 def publish_record(layout: Layout, record: SessionRecord) -> None:
-    """Publish the record of a session."""
-    publish(layout.session(record.id), record.render())
+    """Publish the record of a session, without secrets."""
+    publish(layout.session(record.id), redacted(record).render())
 
 
 def records(layout: Layout, agent: str | None = None) -> list[SessionRecord]:

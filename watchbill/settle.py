@@ -22,6 +22,7 @@ from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreada
 from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of, item_id
 from watchbill.overview import Overview, overview_of
 from watchbill.tools.git import Repository, erase, remove_empty_branches, remove_empty_objects
+from watchbill.tools.redaction import redact
 from watchbill.workspace import Workspace
 
 _OURS = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))
@@ -116,7 +117,7 @@ def _set_damage_aside(workspace: Workspace, seen: Overview, now: datetime) -> It
     layout = workspace.layout
     for error in seen.damaged:
         ticket = _guess_id(error.path)
-        kept = set_aside(error.path, error.why, layout.quarantine, layout.root, now)
+        kept = set_aside(error.path, redact(error.why), layout.quarantine, layout.root, now)
         ask_about_damage(layout, ticket, 0, kept, error.why, now)
         yield f"set {error.path.name} aside: {error.why}"
     for history in seen.troubled:
@@ -146,11 +147,11 @@ def _keep_damaged_handoff(workspace: Workspace, ticket: str, error: Damaged, now
 def _set_document_aside(workspace: Workspace, error: Damaged, kept: Path, now: datetime) -> None:
     layout = workspace.layout
     try:
-        publish(kept.with_name(f"{kept.name}.reason.txt"), f"{error.path.name}: {error.why}\n".encode())
+        publish(kept.with_name(f"{kept.name}.reason.txt"), redact(f"{error.path.name}: {error.why}\n").encode())
         move(error.path, kept)
     except Stale:
         # One of that number lies there already: this is a mend that went wrong.
-        set_aside(error.path, error.why, layout.quarantine, layout.root, now)
+        set_aside(error.path, redact(error.why), layout.quarantine, layout.root, now)
 
 
 def _publish_missing_questions(workspace: Workspace, seen: Overview, now: datetime) -> Iterable[str]:

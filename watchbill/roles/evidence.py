@@ -17,11 +17,13 @@ from watchbill.files.publish import replace, sha256
 from watchbill.rules.regressions import Comparison, Run, compare
 from watchbill.tools.checks import Checks, run_checks
 from watchbill.tools.git import DiffStat, Repository
+from watchbill.tools.redaction import redact
 from watchbill.tools.sandbox import Sandbox
 from watchbill.tools.scanners import Alert, fingerprint, scan
 from watchbill.workspace import Workspace
 
 LARGEST_FILE = 2_000_000
+SHOWN_OUTPUT = 4_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ class Examiner:
             self.sandbox, worktree, checks.setup, checks.test, checks.timeout_seconds, settings.sandbox.network
         )
         if result.ran:
-            value = {**vars(result), "failures": dict(result.failures)}
+            # Names of tests stay as they are, here and in what is compared: two must not become one.
+            texts = {name: redact(words) for name, words in result.failures.items()}
+            value = {**vars(result), "output": redact(result.output), "why": redact(result.why), "failures": texts}
             replace(self._kept(commit), json.dumps(value).encode())
         return result
 
@@ -159,9 +163,14 @@ def _for_comparison(checks: Checks) -> Run:
         names=checks.junit,
         passed=checks.passed,
         failed=checks.failed,
-        why=(checks.why + "\n" + checks.output[-4_000:]).strip(),
+        why=(checks.why + "\n" + _end_of(checks.output)).strip(),
         setup_failed=checks.why.startswith("The set-up"),
     )
+
+
+def _end_of(output: str) -> str:
+    """The end of an output. Redacted before it is cut: a half of a key has no shape by which it could be known."""
+    return output if len(output) <= SHOWN_OUTPUT else redact(output)[-SHOWN_OUTPUT:]
 
 
 def _document(checks: Checks, commit: str) -> CheckRun:

@@ -7,7 +7,7 @@ give the same manifest, so one whose inputs are all as they were stands without 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from watchbill.documents.manifest import Agent, Manifest
+from watchbill.documents.redacted import redacted
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged, Stale
 from watchbill.files.locks import held
@@ -28,6 +29,7 @@ from watchbill.rules.planning import Heading, Situation
 from watchbill.rules.planning import plan as decide
 from watchbill.session_records import is_used
 from watchbill.tools.git import Repository
+from watchbill.tools.redaction import redact
 from watchbill.workspace import Workspace
 
 AGENTS: tuple[Agent, ...] = ("build", "qa", "security")
@@ -154,6 +156,7 @@ class _Planner:
         return sha256("\0".join(parts).encode())
 
     def _publish(self, manifest: Manifest, standing: str | None) -> Planned:
+        manifest = _without_secrets(manifest)
         if standing and _says_the_same(self.layout, standing, manifest):
             return Planned(self.layout, manifest.agent, standing, is_new=False)
         while True:
@@ -163,6 +166,17 @@ class _Planner:
             except Stale:
                 number = _highest(self.layout, manifest.agent) + 1
                 manifest = manifest.model_copy(update={"id": f"{manifest.agent}-{number:04}"})
+
+
+def _without_secrets(manifest: Manifest) -> Manifest:
+    """The manifest as it may be written. Of a hundred thousand entries only the reasons are looked at, in one pass."""
+    reasons = "\n\0\n".join(_reasons(manifest))
+    return manifest if redact(reasons) == reasons else redacted(manifest)
+
+
+def _reasons(manifest: Manifest) -> Iterator[str]:
+    yield from (entry.reason for entry in manifest.entries)
+    yield from (skipped.reason for skipped in manifest.skipped)
 
 
 def _highest(layout: Layout, agent: str) -> int:

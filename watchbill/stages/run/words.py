@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from watchbill.roles.submission import Submission
 from watchbill.roles.turns import Ending
+from watchbill.tools.redaction import redact
 
 
 def body(submission: Submission) -> str:
@@ -18,9 +19,9 @@ def body(submission: Submission) -> str:
 
 
 def body_without_handoff(ending: Ending) -> str:
-    words = (
-        f"\n\nThe model's last words:\n\n> {' '.join(ending.last_words.split())[:2_000]}" if ending.last_words else ""
-    )
+    # Redacted before it is cut: a half of a key has no shape by which it could be known.
+    said = redact(" ".join(ending.last_words.split()))[:2_000]
+    words = f"\n\nThe model's last words:\n\n> {said}" if said else ""
     return (
         f"## What was done\n\nThe engine wrote this handoff: {ending.reason}.{words}\n\n"
         "## Open questions\n\nNone known.\n\n"
