@@ -63,6 +63,12 @@ class Workspace:
         """The repository that is worked on."""
         return self.settings.repo_path(self.root)
 
+    @property
+    def key_file(self) -> Path | None:
+        """The file with the model's key, if the settings name one."""
+        name = self.settings.model.key_file
+        return self.root / Path(name).expanduser() if name else None
+
     def agent(self, name: str) -> AgentFile:
         """The agent's file."""
         from watchbill.documents.agent import AgentFile

@@ -20,7 +20,8 @@ from watchbill.demo.server import ScriptedModel
 from watchbill.documents.script import Failed, Said, Script, Take, Text, ToolUse, Usage
 from watchbill.errors import Misconfigured
 from watchbill.tools.model import ModelTrouble, Reply, Tool, ToolRefused
-from watchbill.tools.model.conversation import Access, Conversation, find_key
+from watchbill.tools.model.conversation import Access, Conversation
+from watchbill.tools.model.keys import find_key
 
 SECRET = "sk-ant-secret-key-0123456789"
 HEADERS = {"x-watchbill-agent": "build", "x-watchbill-ticket": "T-0001", "x-watchbill-session": "s1"}

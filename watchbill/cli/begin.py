@@ -36,7 +36,9 @@ def workspace() -> Workspace:
 def settled(opened: Workspace) -> Workspace:
     """Settle what a dead run left and publish answers written into files, saying each in one line."""
     from watchbill.settle import settle
+    from watchbill.tools.model.keys import hold_key_file
 
+    hold_key_file(opened.key_file)
     for line in settle(opened, now()):
         note(line)
     take_answers(opened)

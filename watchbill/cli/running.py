@@ -97,6 +97,10 @@ def _options(manifest: str | None, jobs: int, builder: Any) -> Options:
     if builder is None:
         return Options(manifest=manifest, jobs=jobs)
     from watchbill.documents.script import said
+    from watchbill.tools.model.outgoing import Outgoing
+    from watchbill.tools.redaction import redact
+
+    outgoing = Outgoing(redact)
 
     def record(agent: str, ticket: str, session: str, reply: Reply) -> None:
         usage = {
@@ -105,7 +109,7 @@ def _options(manifest: str | None, jobs: int, builder: Any) -> Options:
             "cache_read_input_tokens": reply.usage.cache_read,
             "cache_creation_input_tokens": reply.usage.cache_write,
         }
-        message = {"content": reply.content, "stop_reason": reply.stop_reason, "usage": usage}
+        message = {"content": outgoing.words(reply.content), "stop_reason": reply.stop_reason, "usage": usage}
         builder.add(agent, ticket, session, said(message))
 
     return Options(manifest=manifest, jobs=jobs, record=record)

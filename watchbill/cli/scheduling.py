@@ -158,6 +158,8 @@ def _what_jobs_do_not_see(opened: Workspace) -> list[str]:
     key_file = opened.settings.model.key_file
     if key_file:
         notes.append(f"scheduled jobs read the API key from [model] key_file ({key_file}); none is written into a job")
+    elif opened.settings.model.key_keyring:
+        notes.append("scheduled jobs read the API key from the keychain ([model] key_keyring), which must be unlocked")
     else:
         notes.append(
             "scheduled jobs do not see this shell's environment: put the API key into a file that only you can read "

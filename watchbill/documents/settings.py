@@ -49,7 +49,22 @@ class Model(Strict):
     max_tokens: int = Field(16_000, ge=256, le=1_000_000)
     timeout_seconds: float = Field(600, gt=0, le=3_600)
     key_file: str = ""
+    key_keyring: str = ""
     prices: dict[str, Price] = Field(default_factory=dict)
+
+    @field_validator("key_file", "key_keyring")
+    @classmethod
+    def _is_no_key_itself(cls, value: str) -> str:
+        if value.startswith("sk-"):
+            raise ValueError("this looks like a key; no secret ever stands in this file")
+        return value
+
+    @field_validator("key_keyring")
+    @classmethod
+    def _names_service_and_user(cls, value: str) -> str:
+        if value and not all(value.rpartition("/")[::2]):
+            raise ValueError("write it as SERVICE/USER")
+        return value
 
 
 class Agent(Strict):

@@ -21,6 +21,7 @@ from watchbill.roles.submission import Submission
 from watchbill.roles.turns import Ending
 from watchbill.tools.git import Repository, Worktree
 from watchbill.tools.model import ToolRefused
+from watchbill.tools.redaction import redact
 from watchbill.tools.sandbox import Limits
 
 ALLOWED = ("bash", "read", "write", "edit", "glob", "grep")
@@ -102,7 +103,7 @@ class _Work:
         network = "setup" in settings.sandbox.network
         done = self.case.sandbox.run(settings.checks.setup, self.tree.path, limits, network=network)
         if done.exit_code != 0:
-            self.setup_failed = done.output[-4_000:] or "it was stopped"
+            self.setup_failed = redact(done.output)[-4_000:] or "it was stopped"
             self.case.say("the set-up command failed; the agent is told")
         made = set(self.tree.untracked()) - before
         _remember(self.case, made | known)
@@ -220,7 +221,7 @@ def _is_nobodys_attempt(ending: Ending) -> bool:
 
 
 def _message(case: Case, note: str) -> str:
-    title = plain(case.history.ticket.title) if case.history.ticket else ""
+    title = redact(plain(case.history.ticket.title)) if case.history.ticket else ""
     subject = f"{case.ticket}: {title}"
     subject = subject if len(subject) <= 72 else subject[:71] + "…"
     body = f"{note}\n\n" if note else ""

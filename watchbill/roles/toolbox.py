@@ -18,7 +18,8 @@ from watchbill.roles.submission import NAME as SUBMIT
 from watchbill.rules.turn_caps import Pace
 from watchbill.tools.model import Tool, ToolRefused
 from watchbill.tools.model.file_tools import file_tools
-from watchbill.tools.sandbox import Limits, Sandbox
+from watchbill.tools.redaction import MARK, redact
+from watchbill.tools.sandbox import Limits, Sandbox, without_cut_words
 
 BASH_SECONDS = 120.0
 LONGEST_BASH_SECONDS = 600.0
@@ -77,14 +78,14 @@ def bash_tool(worktree: Path, sandbox: Sandbox, longest: float = LONGEST_BASH_SE
         command, seconds = _read_bash(given, longest)
         limits = Limits(seconds=seconds, output_bytes=SHOWN)
         result = await asyncio.to_thread(sandbox.run, command, worktree, limits)
-        limited = "".join(f"\n[{sentence}]" for sentence in result.limited)
+        output = without_cut_words(result.output) + "".join(f"\n[{sentence}]" for sentence in result.limited)
         if result.timed_out:
-            return f"{result.output}{limited}\n[killed after {seconds:.0f} seconds]"
+            return f"{output}\n[killed after {seconds:.0f} seconds]"
         if result.exit_code is None:
-            return f"{result.output}{limited}\n[stopped before its end]"
+            return f"{output}\n[stopped before its end]"
         if result.exit_code:
-            return f"{result.output}{limited}\n[exit code {result.exit_code}]"
-        return result.output + limited or "[no output]"
+            return f"{output}\n[exit code {result.exit_code}]"
+        return output or "[no output]"
 
     return Tool("bash", BASH_TEXT, BASH_SCHEMA, call)
 
@@ -125,6 +126,8 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
             raise ToolRefused(WRAP_UP)
         bench.note(tool.name, describe(given))
         try:
+            if tool.name in ("write", "edit"):
+                _refuse_marks(given)
             result = await tool.call(given)
         except ToolRefused as refusal:
             raise ToolRefused(str(refusal) + _notice(bench.until_wrap_up())) from refusal
@@ -133,6 +136,17 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
         return result + _notice(bench.until_wrap_up()) if isinstance(result, str) else result
 
     return replace(tool, call=call)
+
+
+def _refuse_marks(given: Any) -> None:
+    """What stands for a secret must not take its place in a file: the model was never shown what does."""
+    values = [given.get(key) for key in ("content", "new_string")] if isinstance(given, dict) else []
+    mark = next((found[0] for value in values if isinstance(value, str) and (found := MARK.search(value))), None)
+    if mark:
+        raise ToolRefused(
+            f"Nothing was written: {mark} stands for a secret that you are not shown, and would replace it. Change the "
+            "other lines only, with edit."
+        )
 
 
 def _noted(submit: Tool, bench: Bench) -> Tool:
@@ -155,4 +169,4 @@ def describe(given: Any) -> str:
         return ""
     value = given.get("command") or given.get("file_path") or given.get("pattern") or given.get("outcome") or ""
     flat = " ".join(str(value).split())
-    return flat if len(flat) <= 100 else flat[:99] + "…"
+    return flat if len(flat) <= 100 else redact(flat)[:99] + "…"

@@ -200,7 +200,7 @@ def _git_folder(workspace: Workspace) -> Path | None:
 
 
 def _model(workspace: Workspace) -> Iterable[Line]:
-    from watchbill.tools.model.conversation import KEY, find_key
+    from watchbill.tools.model.keys import KEY, find_key
 
     model = workspace.settings.model
     yield Line("model", "ok", ", then ".join((model.primary, *model.fallbacks)))
@@ -208,22 +208,17 @@ def _model(workspace: Workspace) -> Iterable[Line]:
     if base:
         parts = urlsplit(base)
         yield Line("model", "note", f"ANTHROPIC_BASE_URL sends requests to {parts.scheme}://{parts.hostname}")
-    key_file = _key_file(workspace)
-    if find_key(key_file) is None:
+    key_file = workspace.key_file
+    if find_key(key_file, model.key_keyring) is None:
         hint = f"Set {KEY}, or name a file that only you can read in [model] key_file."
         yield Line("model", "problem", "there is no API key", hint)
     elif os.environ.get(KEY, "").strip():
         yield Line("model", "ok", f"an API key is in the environment ({KEY})")
-        if key_file is None:
+        if key_file is None and not model.key_keyring:
             hint = "Put the key into a file that only you can read, and name it in [model] key_file."
             yield Line("model", "note", "scheduled jobs do not see this environment", hint)
     else:
-        yield Line("model", "ok", f"an API key is in {key_file}")
-
-
-def _key_file(workspace: Workspace) -> Path | None:
-    name = workspace.settings.model.key_file
-    return workspace.root / Path(name).expanduser() if name else None
+        yield Line("model", "ok", f"an API key is in {key_file or 'the keychain'}")
 
 
 def _checks(workspace: Workspace) -> Iterable[Line]:

@@ -17,7 +17,7 @@ from watchbill.files.document import stamp
 HEAD = """\
 # The settings of this Watchbill workspace, made on {when}.
 # Relative paths are relative to this folder. No secret ever stands here: the API key comes from the environment
-# (ANTHROPIC_API_KEY) or from the file that [model] key_file names.
+# (ANTHROPIC_API_KEY), from the file that [model] key_file names, or from the keychain ([model] key_keyring).
 """
 
 COMMENTS = {
@@ -30,6 +30,7 @@ COMMENTS = {
     "model.max_tokens": "The longest single answer, in tokens.",
     "model.timeout_seconds": "How long one answer may take.",
     "model.key_file": 'A file with the API key that only you can read (chmod 600); "" for the environment alone.',
+    "model.key_keyring": 'The keychain entry with the key, as "SERVICE/USER"; "" for none. Needs watchbill[keyring].',
     "model.prices": "What a model costs, in US dollars for a million tokens. Without a price no cost is shown.",
     "agents.build": "Writes the change.",
     "agents.qa": "Judges the change against the ticket, with the checks below.",

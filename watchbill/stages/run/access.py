@@ -5,10 +5,9 @@ Owns where both are found. The key is never written anywhere.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from watchbill.errors import Misconfigured
-from watchbill.tools.model.conversation import Access, find_key
+from watchbill.tools.model.conversation import Access
+from watchbill.tools.model.keys import find_key
 from watchbill.workspace import Workspace
 
 # What may stand after `model:` in an agent's file without naming one: the first is ours, the others are Claude Code's.
@@ -22,14 +21,11 @@ class NoKey(Misconfigured):
 def access_for(workspace: Workspace, agent: str) -> Access | None:
     """How the agent reaches its model, or None when there is no key and it can do without. Raises `NoKey`."""
     model = workspace.settings.model
-    key_file = Path(model.key_file).expanduser() if model.key_file else None
-    if key_file is not None and not key_file.is_absolute():
-        key_file = workspace.root / key_file
-    key = find_key(key_file)
+    key = find_key(workspace.key_file, model.key_keyring)
     if key is None:
         if agent != "build":
             return None
-        hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file."
+        hint = "Set ANTHROPIC_API_KEY, or name a file only you can read in [model] key_file (or key_keyring)."
         raise NoKey("there is no API key, and nothing can be built without a model", hint)
     own = workspace.agent(agent).model
     models = (model.primary, *model.fallbacks)

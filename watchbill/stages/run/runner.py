@@ -39,6 +39,7 @@ from watchbill.stages.run.words import body, body_without_handoff
 from watchbill.tools.git import Repository
 from watchbill.tools.model import ModelTrouble, Reply, ToolRefused, Usage
 from watchbill.tools.model.conversation import Conversation
+from watchbill.tools.redaction import redact
 from watchbill.tools.sandbox import Sandbox, Stoppable
 from watchbill.workspace import Workspace
 
@@ -248,7 +249,7 @@ class SessionRunner:
                 self.options.record(self.role.name, case.ticket, self.session.id, reply)
 
         def on_turn(reply: Reply) -> None:
-            said = " ".join(reply.text.split())[:120]
+            said = redact(" ".join(reply.text.split()))[:120]
             self._event(case.ticket, "turn", turn=budget.spent, of=budget.caps.hard, said=said, stop=reply.stop_reason)
 
         def must_stop() -> str:

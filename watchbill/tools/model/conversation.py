@@ -7,22 +7,19 @@ each request whether there is one, and hears of every attempt before it is sent.
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
-from pathlib import Path
 from typing import Any
 
-from watchbill.errors import Misconfigured
 from watchbill.tools.model.contract import ModelTrouble, Reply, Tool, ToolRefused, Usage
+from watchbill.tools.model.outgoing import Outgoing
 from watchbill.tools.model.trouble import trouble_from
+from watchbill.tools.redaction import redact
 
-KEY = "ANTHROPIC_API_KEY"
 RETRIES = 2
 LONGEST_WAIT = 60.0
 TRY_ANOTHER_MODEL = ("busy", "no such model")
@@ -36,30 +33,6 @@ class Access:
     models: tuple[str, ...]
     max_tokens: int
     timeout_seconds: float
-
-
-def find_key(key_file: Path | None) -> str | None:
-    """The API key from the environment or from a file that only its owner can read. Raises `Misconfigured`."""
-    from_environment = os.environ.get(KEY, "").strip()
-    if from_environment:
-        return _sendable(from_environment, KEY)
-    if key_file is None:
-        return None
-    try:
-        mode = key_file.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise Misconfigured(f"{key_file} can be read by others", f"Run: chmod 600 {key_file}")
-        key = key_file.read_text("utf-8", "replace").strip()
-    except OSError as error:
-        raise Misconfigured(f"the key file {key_file} cannot be read ({error.strerror})") from error
-    return _sendable(key, str(key_file)) if key else None
-
-
-def _sendable(key: str, where: str) -> str:
-    """The key, if it can be sent as a header. What cannot would be shown in the error of whoever tries."""
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise Misconfigured(f"what {where} holds is not an API key", "A key is one word of plain letters and signs.")
-    return key
 
 
 class Conversation:
@@ -90,6 +63,7 @@ class Conversation:
         self._runner: Any = None
         self._forced: str | None = None
         self._attempted = False
+        self._outgoing = Outgoing(redact)
 
     async def __aenter__(self) -> Conversation:
         import anthropic
@@ -183,9 +157,11 @@ class Conversation:
         return {"type": "tool", "name": self._forced}
 
     async def _watch_attempts(self, request: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        # Before it is counted: what cannot be searched for secrets is not sent, and costs nothing.
+        sent = request.copy(body=self._outgoing.redacted(request.json or {}))
         self.before_attempt(self._attempted)
         self._attempted = True
-        response = await call_next(request)
+        response = await call_next(sent)
         wait = _seconds_asked_for(response.headers)
         if _will_be_tried_again(response) and wait > LONGEST_WAIT:
             raise ModelTrouble("busy", f"the model's server asks to wait {wait:.0f} seconds ({response.status_code})")

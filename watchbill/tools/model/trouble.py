@@ -9,6 +9,7 @@ import json
 import re
 
 from watchbill.tools.model.contract import ModelTrouble, TroubleKind
+from watchbill.tools.redaction import redact
 
 _BY_STATUS: dict[int, tuple[TroubleKind, str]] = {
     401: ("key", "the model's server does not accept the API key (401)"),
@@ -68,4 +69,4 @@ def _message(body: object) -> str:
 
 def _short(text: str) -> str:
     flat = " ".join(text.split())
-    return flat if len(flat) <= 300 else flat[:299] + "…"
+    return flat if len(flat) <= 300 else redact(flat)[:299] + "…"

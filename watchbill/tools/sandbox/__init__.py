@@ -11,7 +11,7 @@ from watchbill.tools.sandbox.capped import Capped
 from watchbill.tools.sandbox.choosing import Attempt, attempt_forbidden_acts, choose
 from watchbill.tools.sandbox.contract import MIB, Limits, Result, Sandbox, also_reading
 from watchbill.tools.sandbox.landlock import Landlock
-from watchbill.tools.sandbox.output import clean_text, cut_middle
+from watchbill.tools.sandbox.output import clean_text, cut_middle, without_cut_words
 from watchbill.tools.sandbox.readable import interpreter_folders
 from watchbill.tools.sandbox.seatbelt import Seatbelt
 from watchbill.tools.sandbox.stoppable import Stoppable
@@ -35,4 +35,5 @@ __all__ = [
     "clean_text",
     "cut_middle",
     "interpreter_folders",
+    "without_cut_words",
 ]

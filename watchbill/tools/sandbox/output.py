@@ -16,6 +16,8 @@ _SEQUENCE = re.compile(
     r"|\x1b[ -/]+[0-~]"  # character sets
     r"|\x1b[0-Z\\^-~]"  # two-character escapes
 )
+_NOTICE = re.compile(r"\n\[\.\.\. [\d,]+ (?:bytes|characters) and more were cut here \.\.\.\]\n")
+_LONGEST_WORD = 256
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -39,6 +41,19 @@ def cut_middle(text: str, limit: int) -> str:
         return text[: max(limit, 0)]
     head = room // 2
     return text[:head] + notice + text[len(text) - (room - head) :]
+
+
+def without_cut_words(text: str) -> str:
+    """`text` without the words that a cut left half: a half of a key has no shape by which it could be known."""
+    notice = _NOTICE.search(text)
+    if notice is None:
+        return text
+    start, end = notice.span()
+    while start > max(0, notice.start() - _LONGEST_WORD) and not text[start - 1].isspace():
+        start -= 1
+    while end < min(len(text), notice.end() + _LONGEST_WORD) and not text[end].isspace():
+        end += 1
+    return text[:start] + notice[0] + text[end:]
 
 
 def _notice(count: int, unit: str) -> str:
