@@ -24,6 +24,7 @@ from watchbill.roles.review import holds_up
 from watchbill.rules.merge_gate import checked_again, refusals, reviewed
 from watchbill.rules.next_step import Step, verdicts
 from watchbill.tools.git import Repository
+from watchbill.tools.redaction import hold_urls
 from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
 
@@ -54,6 +55,7 @@ def merge(
         if not tickets:
             return []
         repo = Repository.open(workspace.repo)
+        hold_urls("git remote", repo.remote_urls())
         merger = _Merger(workspace, repo, sandbox(repo), now, say)
         return [merger.try_to_merge(ticket) for ticket in tickets]
 

@@ -20,6 +20,7 @@ from watchbill.stages.run.runner import Options, SessionRunner
 from watchbill.stages.run.session import Session
 from watchbill.tools.git import Repository
 from watchbill.tools.model import ModelTrouble
+from watchbill.tools.redaction import hold_urls
 from watchbill.tools.sandbox import Sandbox
 from watchbill.workspace import Workspace
 
@@ -47,6 +48,7 @@ def run(
         if manifest is None or not work_left(workspace, manifest):
             return None
         repo = Repository.open(workspace.repo)
+        hold_urls("git remote", repo.remote_urls())
         for line in settle_dead_sessions(workspace, repo, agent, datetime.now(UTC)):
             log.info(line, agent=agent, ticket="", session="", turn=0)
         if not work_left(workspace, manifest):

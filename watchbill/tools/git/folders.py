@@ -28,6 +28,13 @@ def erase(*paths: Path | bytes) -> None:
         _erase_some([path for path in raw[start : start + _AT_ONCE] if os.path.lexists(path)])
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder and what is missing above it, for its owner alone."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def make_accessible(folder: Path) -> None:
     """Give the owner back the right to read and write everything in `folder`."""
     subprocess.run(["chmod", "-R", "u+rwX", "--", folder], check=False, capture_output=True, stdin=subprocess.DEVNULL)

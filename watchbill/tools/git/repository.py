@@ -74,6 +74,11 @@ class Repository:
         answer = self._own.run("symbolic-ref", "--quiet", "--short", "HEAD", expected=(0, 1))
         return os.fsdecode(answer.out).strip() or None
 
+    def remote_urls(self) -> str:
+        """The addresses of all remotes, a line each, with whatever stands in them."""
+        answer = self._own.run("config", "--get-regexp", r"^remote\..*\.(url|pushurl)$", expected=(0, 1))
+        return os.fsdecode(answer.out)
+
     def commit_id(self, rev: str) -> str | None:
         """The commit that `rev` (an id, a branch, a tag) names in the owner's checkout, None when it names none."""
         if not rev or rev.startswith("-") or "\0" in rev:
@@ -466,7 +471,7 @@ class Repository:
         """Make git know a worktree at `path`, with whatever lies there, and return its administrative folder."""
         if not path.is_dir():
             folders.erase(path)
-        path.mkdir(parents=True, exist_ok=True)
+        folders.make_private(path)
         nursery = path.with_name(f"{path.name}.new")
         self.remove_worktree(nursery)
         self._mend_registrations()
