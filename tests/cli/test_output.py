@@ -17,7 +17,7 @@ from tests.workspaces import make_workspace, ticket_text
 from watchbill.demo.server import ScriptedModel
 from watchbill.workspace import Workspace
 
-HEAVY = ("anthropic", "bandit", "git", "httpx2", "junitparser", "pytest", "structlog", "watchdog")
+HEAVY = ("anthropic", "bandit", "git", "httpx2", "junitparser", "keyring", "pytest", "re2", "structlog", "watchdog")
 GROUPS = {
     "ticket": ("new", "list", "show", "close"),
     "inbox": ("list", "show", "approve", "dismiss", "reject", "escalate"),

@@ -50,7 +50,7 @@ def test_a_good_file_is_its_model() -> None:
 
 def test_a_misspelt_key_is_refused_with_its_line_and_the_nearest_known_one() -> None:
     said = refusal('name = "x"\n\n[limits]\nmax_turn = 3\n')
-    assert said == "watchbill.toml, line 4: the key 'limits.max_turn' is not known; did you mean 'max_turns'?"
+    assert said == "watchbill.toml, line 5: the key 'limits.max_turn' is not known; did you mean 'max_turns'?"
 
 
 def test_a_misspelt_table_is_refused_with_its_line_and_the_nearest_known_one() -> None:
@@ -167,6 +167,25 @@ def test_the_settings_refuse_soft_turns_above_hard_turns() -> None:
     text = '[project]\nname = "x"\nrepo = "."\n[agents.qa]\nschedule = "0 1 * * *"\nsoft_turns = 9\nhard_turns = 3\n'
     with pytest.raises(Misconfigured, match=r"line 4: agents\.qa: soft_turns may not be more than hard_turns"):
         parse(text.encode(), FILE, Settings)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('api_key = "x"', r"line 5: the key 'model\.api_key' is not known"),
+        (
+            'key_file = "sk-ant-oops"',
+            r"line 5: model\.key_file: this looks like a key; no secret ever stands in this file",
+        ),
+        ('key_keyring = "sk-ant-oops"', r"line 5: model\.key_keyring: this looks like a key"),
+        ('key_keyring = "watchbill"', r"line 5: model\.key_keyring: write it as SERVICE/USER"),
+    ],
+)
+def test_the_settings_take_no_key_and_do_not_repeat_it(line: str, why: str) -> None:
+    text = f'[project]\nname = "x"\nrepo = "."\n[model]\n{line}\n'
+    with pytest.raises(Misconfigured, match=why) as caught:
+        parse(text.encode(), FILE, Settings)
+    assert "oops" not in caught.value.reason + caught.value.hint
 
 
 @settings(max_examples=200, deadline=None)

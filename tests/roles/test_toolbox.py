@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.leaks import GITHUB
 from tests.roles.calling import called
 from watchbill.errors import TryLater
 from watchbill.roles.submission import Submission, submission_tool
@@ -255,3 +256,28 @@ def test_only_trouble_with_the_machine_halts_the_conversation(tmp_path: Path, er
     with pytest.raises(ToolRefused if halts else type(error)):
         called(submit, HANDOFF)
     assert len(halted) == halts
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("write", {"file_path": "a.txt", "content": "key = [redacted: generic-api-key]\n"}),
+        ("edit", {"file_path": "a.txt", "old_string": "one", "new_string": "[redacted: MY_TOKEN]"}),
+    ],
+)
+def test_what_stands_for_a_secret_is_not_written_in_its_place(desk: Desk, tool: str, given: dict[str, str]) -> None:
+    with pytest.raises(ToolRefused, match=r"Nothing was written: \[redacted: .*\] stands for a secret"):
+        desk.call(tool, **given)
+    assert (desk.worktree / "a.txt").read_text() == "one\n"
+
+
+def test_a_call_is_described_without_half_a_secret() -> None:
+    assert "ghp_" not in describe({"command": "echo " + "x " * 40 + GITHUB})
+    assert describe({"command": "echo " + "x " * 40 + GITHUB}).endswith("…")
+
+
+def test_of_an_output_that_was_cut_no_half_word_is_shown(desk: Desk) -> None:
+    said = desk.call("bash", command=f"yes {GITHUB} | head -n 5000")
+    assert "more were cut here" in said
+    assert set(said.split("\n[...")[0].split()) == {GITHUB}
+    assert set(said.split("...]\n")[1].split()) == {GITHUB}

@@ -2,7 +2,7 @@
 
 Owns what counts as a secret and what stands in its place: `[redacted: …]` with the rule's or the variable's name. Never
 decides where that is done (see the doors: `documents/redacted`, `tools/log`, `tools/model/outgoing`), and never lets a
-text through that it could not search.
+text through that it could not search. The search is loaded when the first text comes: quick verbs have none.
 
 Not seen: a secret that was cut in pieces or changed (reversed, encrypted, in hex), one of fewer than eight characters,
 and a weak password that stands where none is expected.
@@ -16,15 +16,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from watchbill.errors import Misconfigured, TryLater, WatchbillError
-from watchbill.tools.redaction.held import SHORTEST, Held, held_in
 
 if TYPE_CHECKING:
+    from watchbill.tools.redaction.held import Held
     from watchbill.tools.redaction.redactor import Redactor
 
 __all__ = ["MARK", "hold", "hold_urls", "redact", "redact_held"]
 
 # What stands in the place of a secret.
 MARK = re.compile(r"\[redacted: [^\[\]\n]{1,100}\]")
+# Shorter texts hold nothing that is looked for.
+SHORTEST = 8
 # What the engine holds besides its environment: values by the name that is shown in their place.
 _given: dict[str, str] = {}
 
@@ -75,6 +77,8 @@ def _held_now() -> tuple[Held, ...]:
 
 @lru_cache(maxsize=4)
 def _held_by(environment: tuple[tuple[str, str], ...], given: tuple[tuple[str, str], ...]) -> tuple[Held, ...]:
+    from watchbill.tools.redaction.held import held_in
+
     return held_in(dict(environment), dict(given))
 
 

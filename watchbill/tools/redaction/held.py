@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 8
+from watchbill.tools.redaction import SHORTEST
+
 LONGEST = 65_536
 SHORTEST_LINE = 16
 
