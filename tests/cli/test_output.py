@@ -256,3 +256,16 @@ def recorded_script(path: Path) -> Any:
 def tree(made: Workspace) -> str:
     """The files of what was merged, as one git id."""
     return git(made.root.parent / "project", "rev-parse", "watchbill/integration^{tree}")
+
+
+def test_a_verb_without_a_model_knows_the_key_in_its_file(tmp_path: Path) -> None:
+    made = make_workspace(tmp_path, {}, settings={"model": {"key_file": "key"}})
+    key = "a-key-of-no-known-shape-4711"
+    (made.root / "key").write_text(key)
+    (made.root / "key").chmod(0o600)
+    (made.layout.tickets / "T-0001.md").write_text(f"---\nid: T-0001\n{key}: x\n{key}: x\n---\n")
+    done = works(made.root, "plan")
+    (page,) = made.layout.inbox.glob("T-*.md")
+    assert "the key '[redacted: API key]' stands twice" in page.read_text("utf-8")
+    assert key not in page.read_text("utf-8")
+    assert key not in done.err + done.out

@@ -50,7 +50,7 @@ def test_a_good_file_is_its_model() -> None:
 
 def test_a_misspelt_key_is_refused_with_its_line_and_the_nearest_known_one() -> None:
     said = refusal('name = "x"\n\n[limits]\nmax_turn = 3\n')
-    assert said == "watchbill.toml, line 5: the key 'limits.max_turn' is not known; did you mean 'max_turns'?"
+    assert said == "watchbill.toml, line 4: the key 'limits.max_turn' is not known; did you mean 'max_turns'?"
 
 
 def test_a_misspelt_table_is_refused_with_its_line_and_the_nearest_known_one() -> None:

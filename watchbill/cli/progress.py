@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from watchbill.errors import WatchbillError
+from watchbill.tools.redaction import redact
+
 Tell = Callable[[Any], None]
 
 
@@ -22,10 +25,21 @@ def teller() -> Tell:
 
 
 def tell_line(text: str) -> None:
-    """One line on standard error, without anything that a terminal would obey."""
+    """One line on standard error, without secrets or anything that a terminal would obey.
+
+    What scheduled jobs say here ends up in a file.
+    """
     # Whoever watched may have gone away (`2>&1 | head`); the night goes on.
     with contextlib.suppress(BrokenPipeError):
-        print(_harmless(text), file=sys.stderr, flush=True)
+        print(_harmless(_without_secrets(text)), file=sys.stderr, flush=True)
+
+
+def _without_secrets(text: str) -> str:
+    try:
+        return redact(text)
+    except WatchbillError as error:
+        # Why it could not be searched is what the person must hear, and holds nothing of the line.
+        return f"(a line is not shown: {error.reason}. {error.hint})"
 
 
 def _harmless(text: str) -> str:

@@ -16,17 +16,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from watchbill.errors import Misconfigured, TryLater, WatchbillError
+from watchbill.tools.redaction.held import SHORTEST, Held, credentials_in, held_in
 
 if TYPE_CHECKING:
-    from watchbill.tools.redaction.held import Held
     from watchbill.tools.redaction.redactor import Redactor
 
 __all__ = ["MARK", "hold", "hold_urls", "redact", "redact_held"]
 
 # What stands in the place of a secret.
 MARK = re.compile(r"\[redacted: [^\[\]\n]{1,100}\]")
-# Shorter texts hold nothing that is looked for.
-SHORTEST = 8
 # What the engine holds besides its environment: values by the name that is shown in their place.
 _given: dict[str, str] = {}
 
@@ -52,8 +50,6 @@ def hold(name: str, value: str) -> None:
 
 def hold_urls(name: str, urls: str) -> None:
     """Hold the passwords and tokens that stand in the URLs of a text."""
-    from watchbill.tools.redaction.held import credentials_in
-
     for number, value in enumerate(credentials_in(urls), start=1):
         hold(f"{name} {number}", value)
 
@@ -77,8 +73,6 @@ def _held_now() -> tuple[Held, ...]:
 
 @lru_cache(maxsize=4)
 def _held_by(environment: tuple[tuple[str, str], ...], given: tuple[tuple[str, str], ...]) -> tuple[Held, ...]:
-    from watchbill.tools.redaction.held import held_in
-
     return held_in(dict(environment), dict(given))
 
 
