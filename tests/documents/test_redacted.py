@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from watchbill.documents.handoff import Claimed, Criterion, Handoff, Verified
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.documents.redacted import STRUCTURE, redacted
 from watchbill.documents.session import SessionRecord
+from watchbill.files.document import Strict
 
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 # Beside a word like "key" each of these would be taken for a secret.
@@ -62,7 +64,7 @@ def test_a_clean_document_is_the_very_same() -> None:
 
 
 def test_a_secret_at_the_seam_of_two_texts_is_seen_and_two_texts_make_none() -> None:
-    seam = a_handoff("nothing").model_copy(update={"reason": "the token:", "body": "k3yQz81mWn2pRt5vXb7"})
+    seam = a_handoff("nothing").model_copy(update={"requests": ("the token:", "k3yQz81mWn2pRt5vXb7")})
     assert redacted(seam) is seam
     hidden = seam.model_copy(update={"body": "the token: k3yQz81mWn2pRt5vXb7"})
     assert redacted(hidden).body == "the token: [redacted: generic-api-key]"
@@ -93,3 +95,14 @@ def test_records_and_inbox_items_are_redacted_too() -> None:
     )
     assert leaks_in(redacted(item).render().decode()) == []
     assert redacted(item).commit == COMMIT
+
+
+class Odd(Strict):
+    """A document with a part of a kind that the redaction does not know."""
+
+    parts: Mapping[str, str]
+
+
+def test_a_part_of_an_unknown_kind_is_not_passed_over() -> None:
+    with pytest.raises(TypeError, match="parts: a dict in a document cannot be searched"):
+        redacted(Odd(parts={"x": AWS}))

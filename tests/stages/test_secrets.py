@@ -55,7 +55,7 @@ def everywhere(outcome: str, **more: Any) -> Said:
 @contextmanager
 def a_night(workspace: Workspace) -> Iterator[Stage]:
     """Build, both reviewers and a human's answer, each with secrets in all they say, print and write."""
-    prints = bash(f"cat <<'END'\n{ALL}\nEND\ngit config --get remote.origin.url")
+    prints = bash(f"cat <<'END'\n{ALL}\nEND\necho It is a-word-for-the-remote")
     work = (
         calls(("bash", {"command": f"echo {TOKEN} {AWS} > /dev/null"}), text=ALL),
         prints,
@@ -100,6 +100,7 @@ def test_a_night_full_of_secrets_leaves_none_behind(tmp_path: Path) -> None:
             for text in (sent, *(path.read_text("utf-8") for path in written(workspace))):
                 assert "[redacted: " in text
                 assert "a-word-for-the-remote" not in text
+            assert "It is [redacted: git remote 1]" in sent
             # The work itself is as the agent left it, and the scanners say where it holds what.
             commit = on.documents()[0].commit or ""
             assert AWS in on.read(commit, "answers.txt")

@@ -7,6 +7,7 @@ which something is decided stay as they are: redaction never changes a decision 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, TypeVar
 
 from watchbill.files.document import Strict
@@ -52,6 +53,14 @@ def _strings(value: Any, of_paths: bool, name: str = "") -> Iterator[str]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _strings(item, of_paths, name)
+    else:
+        _must_hold_no_text(value, name)
+
+
+def _must_hold_no_text(value: Any, name: str) -> None:
+    """What is of no kind that is known here could hold a secret unseen."""
+    if not (value is None or isinstance(value, bool | int | float | datetime)):
+        raise TypeError(f"{name}: a {type(value).__name__} in a document cannot be searched for secrets")
 
 
 def _changed(part: Part) -> Part:

@@ -14,8 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from watchbill.documents.manifest import Agent, Manifest
-from watchbill.documents.redacted import redacted
+from watchbill.documents.manifest import Agent, Manifest, Skipped
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged, Stale
 from watchbill.files.locks import held
@@ -171,7 +170,11 @@ class _Planner:
 def _without_secrets(manifest: Manifest) -> Manifest:
     """The manifest as it may be written. Of a hundred thousand entries only the reasons are looked at, in one pass."""
     reasons = "\n\0\n".join(_reasons(manifest))
-    return manifest if redact(reasons) == reasons else redacted(manifest)
+    if redact(reasons) == reasons:
+        return manifest
+    entries = tuple(entry.model_copy(update={"reason": redact(entry.reason)}) for entry in manifest.entries)
+    skipped = tuple(Skipped(one.ticket, redact(one.reason)) for one in manifest.skipped)
+    return manifest.model_copy(update={"entries": entries, "skipped": skipped})
 
 
 def _reasons(manifest: Manifest) -> Iterator[str]:
