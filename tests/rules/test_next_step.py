@@ -200,6 +200,26 @@ def test_a_deferred_review_is_taken_up_again_by_the_same_reviewer() -> None:
 def test_a_review_that_never_ends_goes_to_a_human_and_may_be_given_more() -> None:
     story = Story(max_attempts=2).build().security().qa("deferred").qa("deferred")
     assert story.step.to == ("human",)
+def test_reviewers_who_both_spend_the_last_attempt_ask_one_question() -> None:
+    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
+    assert story.asked == [2]
+    assert story.human("approve", answers=2).step.to == ("build",)
+
+
+def test_dismissing_one_failure_of_the_last_attempt_asks_about_the_other() -> None:
+    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
+    step = story.human("dismiss", answers=2).step
+    assert (step.to, story.asked) == (("human",), [3])
+    assert story.human("dismiss", answers=3).step.to == ("merge",)
+
+
+def test_a_failure_of_the_last_attempt_beside_an_open_question_waits_for_its_answer() -> None:
+    story = Story(max_attempts=1).build().security("fail", a_finding("high", "hole")).qa("fail", a_finding("low"))
+    assert story.asked == [2]
+    assert story.human("dismiss", answers=2).asked == [3]
+    assert "1 attempt and still not done" in story.step.reason
+
+
     assert story.human("approve").step.to == ("qa",)
     assert story.qa().step.to == ("merge",)
 

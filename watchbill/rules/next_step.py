@@ -84,6 +84,7 @@ def read_state(history: History, routing: Routing, max_attempts: int) -> _State:
     for handoff in history.handoffs:
         _READERS[handoff.sender](state, handoff)
         state.seen[handoff.seq] = handoff
+        _ask_when_spent(state)
     return state
 
 
@@ -136,7 +137,6 @@ def _read_build(state: _State, document: Handoff) -> None:
             _ask_about(state, document, for_human)
     elif document.outcome == "deferred":
         state.send_back(document, f"was deferred: {document.reason or 'the turns were used up'}")
-        _ask_when_spent(state, document)
         if for_human:
             _ask_about(state, document, for_human)
     else:
@@ -181,7 +181,6 @@ def _read_verdict(state: _State, document: Handoff) -> None:
             state.ask(document, "fix", why, "Send it back to the build agent to mend.")
         else:
             state.send_back(document, why)
-            _ask_when_spent(state, document)
     elif document.degraded and not state.routing.degraded.may_merge:
         why = f"no model could be reached, so only the machine's part of {document.sender} was done"
         state.ask(document, "accept", why, "Accept it on the machine's word alone.")
@@ -214,7 +213,6 @@ def _read_failed_merge(state: _State, document: Handoff) -> None:
         state.verdicts["merge"] = document
     else:
         state.send_back(document, document.reason or "it could not be merged")
-        _ask_when_spent(state, document)
 
 
 def _read_human(state: _State, document: Handoff) -> None:
@@ -275,10 +273,11 @@ _READERS = {
 }
 
 
-def _ask_when_spent(state: _State, document: Handoff) -> None:
-    if state.attempts >= state.max_attempts:
+def _ask_when_spent(state: _State) -> None:
+    """Work that would go back to build once too often. What is asked already comes first: it may settle this too."""
+    if state.rework and state.attempts >= state.max_attempts and not state.open:
         why = f"{_count_of(state.attempts, 'attempt')} and still not done: {state.rework}"
-        state.ask(document, "fix", why, f"Give it another {_count_of(state.max_attempts, 'attempt')}.")
+        state.ask(state.seen[state.rework_by], "fix", why, f"Give it another {_count_of(state.max_attempts, 'attempt')}.")
 
 
 def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> None:
