@@ -147,6 +147,27 @@ def test_a_failure_of_low_confidence_asks_unless_the_engine_saw_it_too() -> None
     assert Story().build().qa("fail", seen, a_finding("medium"), confidence=0.3).step.to == ("build",)
 
 
+def test_a_pass_that_does_not_say_how_sure_it_is_asks() -> None:
+    story = Story().build().security().qa(confidence=None)
+    assert (story.step.to, story.step.questions[0].kind) == (("human",), "accept")
+    assert "does not say how sure" in story.step.reason
+    assert story.human("approve").step.to == ("merge",)
+    asking_nobody = Routing.model_validate({"confidence": {"ask_below": 0}})
+    assert Story(routing=asking_nobody).build().security().qa(confidence=None).step.to == ("merge",)
+
+
+def test_a_failure_that_does_not_say_how_sure_it_is_goes_back_to_build() -> None:
+    assert Story().build().qa("fail", a_finding("medium"), confidence=None).step.to == ("build",)
+
+
+def test_a_pass_beside_a_criterion_that_is_not_met_is_no_pass() -> None:
+    criteria = ({"criterion": "adds", "met": True}, {"criterion": "subtracts", "met": False})
+    story = Story().build().security().qa("pass", claimed={"criteria": criteria})
+    assert (story.step.to, story.step.reason) == (("build",), "qa says that this is not met: subtracts")
+    unsure = Story().build().security().qa("pass", claimed={"criteria": criteria}, confidence=0.2)
+    assert (unsure.step.to, unsure.step.questions[0].kind) == (("human",), "fix")
+
+
 def test_a_high_finding_of_the_build_agent_itself_goes_to_a_human() -> None:
     story = Story().build(findings=(a_finding("high", rule="prompt-injection", source="build"),))
     assert (story.step.to, story.asked) == (("human",), [1])
@@ -179,6 +200,26 @@ def test_approving_gives_as_many_attempts_again() -> None:
     assert story.qa("fail", a_finding("low"), commit=TWO).step.to == ("human",)
 
 
+def test_reviewers_who_both_spend_the_last_attempt_ask_one_question() -> None:
+    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
+    assert story.asked == [2]
+    assert story.human("approve", answers=2).step.to == ("build",)
+
+
+def test_dismissing_one_failure_of_the_last_attempt_asks_about_the_other() -> None:
+    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
+    step = story.human("dismiss", answers=2).step
+    assert (step.to, story.asked) == (("human",), [3])
+    assert story.human("dismiss", answers=3).step.to == ("merge",)
+
+
+def test_a_failure_of_the_last_attempt_beside_an_open_question_waits_for_its_answer() -> None:
+    story = Story(max_attempts=1).build().security("fail", a_finding("high", "hole")).qa("fail", a_finding("low"))
+    assert story.asked == [2]
+    assert story.human("dismiss", answers=2).asked == [3]
+    assert "1 attempt and still not done" in story.step.reason
+
+
 def test_deferred_work_goes_back_to_build_with_its_reason() -> None:
     step = Story().build("deferred", reason="the hard cap is reached (30 requests)").step
     assert step.to == ("build",)
@@ -200,26 +241,6 @@ def test_a_deferred_review_is_taken_up_again_by_the_same_reviewer() -> None:
 def test_a_review_that_never_ends_goes_to_a_human_and_may_be_given_more() -> None:
     story = Story(max_attempts=2).build().security().qa("deferred").qa("deferred")
     assert story.step.to == ("human",)
-def test_reviewers_who_both_spend_the_last_attempt_ask_one_question() -> None:
-    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
-    assert story.asked == [2]
-    assert story.human("approve", answers=2).step.to == ("build",)
-
-
-def test_dismissing_one_failure_of_the_last_attempt_asks_about_the_other() -> None:
-    story = Story(max_attempts=1).build().qa("fail", a_finding("low")).security("fail", a_finding("medium", "hole"))
-    step = story.human("dismiss", answers=2).step
-    assert (step.to, story.asked) == (("human",), [3])
-    assert story.human("dismiss", answers=3).step.to == ("merge",)
-
-
-def test_a_failure_of_the_last_attempt_beside_an_open_question_waits_for_its_answer() -> None:
-    story = Story(max_attempts=1).build().security("fail", a_finding("high", "hole")).qa("fail", a_finding("low"))
-    assert story.asked == [2]
-    assert story.human("dismiss", answers=2).asked == [3]
-    assert "1 attempt and still not done" in story.step.reason
-
-
     assert story.human("approve").step.to == ("qa",)
     assert story.qa().step.to == ("merge",)
 

@@ -174,7 +174,8 @@ def _read_verdict(state: _State, document: Handoff) -> None:
     confidence = document.confidence
     is_unsure = confidence is not None and confidence < state.routing.confidence.ask_below
     to_mend = [finding for finding in _standing(state, document) if _goes_to(state, finding, "build")]
-    if to_mend or (document.outcome == "fail" and not _is_all_dismissed(state, document)):
+    is_no_pass = document.outcome == "fail" or bool(_unmet(document))
+    if to_mend or (is_no_pass and not _is_all_dismissed(state, document)):
         why = _why_it_failed(document, to_mend)
         if is_unsure and all(finding.source == document.sender for finding in to_mend):
             why = f"{why}, but is only {confidence:.0%} sure"
@@ -186,6 +187,9 @@ def _read_verdict(state: _State, document: Handoff) -> None:
         state.ask(document, "accept", why, "Accept it on the machine's word alone.")
     elif is_unsure:
         why = f"{document.sender} passes it, but is only {confidence:.0%} sure"
+        state.ask(document, "accept", why, "Accept the pass.")
+    elif confidence is None and not document.degraded and state.routing.confidence.ask_below > 0:
+        why = f"{document.sender} passes it, but does not say how sure it is"
         state.ask(document, "accept", why, "Accept the pass.")
     else:
         state.verdicts[document.sender] = document
@@ -277,7 +281,9 @@ def _ask_when_spent(state: _State) -> None:
     """Work that would go back to build once too often. What is asked already comes first: it may settle this too."""
     if state.rework and state.attempts >= state.max_attempts and not state.open:
         why = f"{_count_of(state.attempts, 'attempt')} and still not done: {state.rework}"
-        state.ask(state.seen[state.rework_by], "fix", why, f"Give it another {_count_of(state.max_attempts, 'attempt')}.")
+        state.ask(
+            state.seen[state.rework_by], "fix", why, f"Give it another {_count_of(state.max_attempts, 'attempt')}."
+        )
 
 
 def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> None:
@@ -301,10 +307,9 @@ def _standing(state: _State, document: Handoff) -> list[Finding]:
 
 def _is_all_dismissed(state: _State, document: Handoff) -> bool:
     """Whether a failure rests on nothing but findings that a human dismissed."""
-    criteria = document.claimed.criteria if document.claimed else ()
     nothing_else = all(_goes_to(state, finding, "note") for finding in _standing(state, document))
     was_dismissed = any(finding.fingerprint in state.dismissed for finding in document.findings)
-    return was_dismissed and nothing_else and all(criterion.met for criterion in criteria)
+    return was_dismissed and nothing_else and not _unmet(document)
 
 
 def _goes_to(state: _State, finding: Finding, destination: str) -> bool:
@@ -315,8 +320,16 @@ def _goes_to(state: _State, finding: Finding, destination: str) -> bool:
 def _why_it_failed(document: Handoff, findings: list[Finding]) -> str:
     if findings:
         return f"{document.sender} found {_count(findings, 'thing')} to mend"
+    if unmet := _unmet(document):
+        return f"{document.sender} says that this is not met: {'; '.join(unmet)[:300]}"
     words = document.reason or _first(document.requests) or _summary(document)
     return f"{document.sender} says that it fails" + (f": {words}" if words else "")
+
+
+def _unmet(document: Handoff) -> list[str]:
+    """The acceptance criteria that a reviewer says are not met."""
+    criteria = document.claimed.criteria if document.claimed else ()
+    return [criterion.criterion for criterion in criteria if not criterion.met]
 
 
 def _first(values: tuple[str, ...]) -> str:
