@@ -162,18 +162,24 @@ class _Merger:
             "merged": merged,
             "verified": verified_by(stat, self.sandbox),
         }
-        self._hand_over(ticket, fields)
+        # It is in git: that is said even if the ticket was closed, or taken away, since the gate let it pass.
+        self._hand_over(ticket, fields, lambda _history, step: step.ended != "merged")
         self.say(ticket, f"merged as {merged[:10]}")
         self._clear_away(ticket)
         return Result(ticket, "merged", merged)
 
-    def _hand_over(self, ticket: str, fields: dict[str, Any]) -> Step:
+    def _hand_over(
+        self,
+        ticket: str,
+        fields: dict[str, Any],
+        still_valid: Callable[[History, Step], bool] = lambda _history, step: "merge" in step.to,
+    ) -> Step:
         _, step = hand_over(
             self.workspace,
             ticket,
             fields,
             self.now(),
-            still_valid=lambda _history, step: "merge" in step.to,
+            still_valid,
             diff=lambda work: self.repo.diff(work.base, work.commit) if work.base and work.commit else "",
         )
         return step

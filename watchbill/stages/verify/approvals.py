@@ -22,9 +22,10 @@ def objections(before: tuple[Handoff, ...], commit: str | None, candidate: str, 
         return
     if work.commit != commit:
         yield f"it merges {_short(commit)}, but the finished work was {_short(work.commit)}"
-    if "merge" not in before[-1].to:
-        waiting = " and ".join(before[-1].to)
-        yield f"it was not ready: document {before[-1].seq:04} had given the ticket to {waiting}"
+    # A human may close a ticket while its merge is on the way from the gate into git.
+    last = next((item for item in reversed(before) if item.decision != "close"), work)
+    if "merge" not in last.to:
+        yield f"it was not ready: document {last.seq:04} had given the ticket to {' and '.join(last.to)}"
     for reviewer in routing.merge.require:
         yield from _about_a_review(reviewer, before, work, candidate, routing)
 
