@@ -332,6 +332,15 @@ def test_a_dismissal_covers_only_what_it_was_asked_about() -> None:
     assert (story.step.to, story.asked) == (("human",), [4])
 
 
+@pytest.mark.parametrize("outcome", ["deferred", "blocked"])
+@pytest.mark.parametrize("decision", ["dismiss", "approve"])
+def test_accepting_what_an_unfinished_review_found_does_not_finish_it(outcome: str, decision: str) -> None:
+    missing = a_finding("high", rule="no-checks", source="checks")
+    story = Story().build().qa(outcome, missing).security().human(decision, answers=2)
+    assert story.step.to == ("qa",)
+    assert story.qa("pass", missing).step.to == ("merge",)
+
+
 def test_letting_a_reviewer_look_again_dismisses_none_of_its_findings() -> None:
     found = a_finding("medium", "doubt")
     story = Story().build().qa().security("blocked", found).human("approve")

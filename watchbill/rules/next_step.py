@@ -258,7 +258,9 @@ def _go_on(state: _State, document: Handoff, question: Question, subject: Handof
     else:
         if state.rework_by == subject.seq:
             state.rework = ""
-        state.verdicts[subject.sender] = subject
+        # What a reviewer found can be accepted; that it looked to the end cannot.
+        if subject.outcome in ("pass", "fail"):
+            state.verdicts[subject.sender] = subject
 
 
 def _go_back(state: _State, document: Handoff, why: str) -> None:
