@@ -19,8 +19,9 @@ from watchbill.documents.routing import Routing
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.documents.ticket import Ticket
 from watchbill.files.publish import sha256
-from watchbill.history import Backlog, History, Recorded, TicketFile
+from watchbill.history import History, Recorded
 from watchbill.layout import item_id
+from watchbill.rules.card import card_of
 from watchbill.rules.merge_gate import checked_again, refusals, reviewed
 from watchbill.rules.next_step import Step, next_step
 from watchbill.rules.planning import Heading, Situation, plan
@@ -95,14 +96,9 @@ class World:
     def situation(self, tickets: list[str] | None = None) -> Situation:
         """What planning looks at, the tickets in the order given."""
         order = tickets if tickets is not None else sorted(self.tickets)
-        files = {ticket: TicketFile(self.tickets[ticket], Path(f"{ticket}.md"), "0" * 64) for ticket in order}
-        return Situation(
-            backlog=Backlog(files),
-            histories={ticket: self.history(ticket) for ticket in files},
-            steps={ticket: self.step(ticket) for ticket in files},
-            waiting=sum(state == "open" for state in self.items.values()),
-            max_waiting=MAX_WAITING,
-        )
+        cards = {ticket: card_of(self.tickets[ticket], self.history(ticket), self.step(ticket)) for ticket in order}
+        waiting = sum(state == "open" for state in self.items.values())
+        return Situation(cards=cards, waiting=waiting, max_waiting=MAX_WAITING)
 
     def planned(self, agent: Agent, tickets: list[str] | None = None) -> Manifest:
         """What a plan would write now."""
