@@ -7,6 +7,7 @@ about to run a verb.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,27 @@ def with_a_full_disk_when_the_model_hands_over() -> None:
             vars(tempfile)["NamedTemporaryFile"] = working
 
     setattr(_Work, "accept", accept_on_a_full_disk)  # noqa: B010
+
+
+def with_a_lock_that_children_inherit() -> None:
+    import subprocess
+
+    from watchbill.files import locks
+
+    start = subprocess.Popen.__init__
+
+    class Inherited:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+        @staticmethod
+        def open(path: Path, flags: int, mode: int = 0o777) -> int:
+            descriptor = os.open(path, flags, mode)
+            os.set_inheritable(descriptor, True)
+            return descriptor
+
+    def start_with_everything(self: Any, *args: Any, **more: Any) -> None:
+        start(self, *args, **{**more, "close_fds": False, "pass_fds": ()})
+
+    vars(locks)["os"] = Inherited()
+    setattr(subprocess.Popen, "__init__", start_with_everything)  # noqa: B010

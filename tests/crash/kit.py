@@ -179,15 +179,20 @@ class Arena:
         """A verb, undisturbed; with a `log` its calls are written there."""
         return self._run(on, verb, [], patch, log=log)
 
-    def record(self, scene: Scene) -> list[Call]:
-        """The calls of the scene's verb at which a fault can be injected."""
-        if scene.name not in self.recorded:
+    def record(self, scene: Scene, verb: Sequence[str] = (), first: Sequence[str] = ()) -> list[Call]:
+        """The calls of the scene's verb, or of another one, at which a fault can be injected. `first` is run before,
+        and not recorded."""
+        verb = verb or scene.verb
+        key = " ".join((scene.name, *first, *verb))
+        if key not in self.recorded:
             with self.play(scene) as on:
                 log = self.root / "recorded.log"
-                done = self._run(on, scene.verb, [], log=log)
+                if first:
+                    self.run(on, first)
+                done = self._run(on, verb, [], log=log)
                 assert done.code == 0, done.err
-            self.recorded[scene.name] = read_calls(log.read_text("utf-8", "replace"), self.place)
-        return self.recorded[scene.name]
+            self.recorded[key] = read_calls(log.read_text("utf-8", "replace"), self.place)
+        return self.recorded[key]
 
     def disturbed(
         self,
@@ -225,10 +230,10 @@ class Arena:
             do="start", args=list(verb), env=env, cwd=str(on.workspace.root), out=str(out), err=str(err), patch=patch
         )
         pid = started["pid"]
-        tracer: _Tracer | None = None
+        tracer: Tracer | None = None
         try:
             if options or log:
-                tracer = _Tracer(pid, log or self.root / "strace.log", options)
+                tracer = Tracer(pid, log or self.root / "strace.log", options)
             self.resident.ask(do="go", pid=pid)
             if tracer:
                 tracer.follow(at_stop)
@@ -250,7 +255,7 @@ class Arena:
         return folder
 
 
-class _Tracer:
+class Tracer:
     """strace, attached to a process that has not begun yet."""
 
     def __init__(self, pid: int, log: Path, options: Sequence[str]) -> None:
