@@ -78,6 +78,7 @@ class AnyDay(RuleBasedStateMachine):
             "an_agent_begins": 4 * bool(self.wanted()),
             "an_agent_ends": 6 * bool(self.busy()),
             "a_session_goes_well": 2 * bool(self.wanted()),
+            "reviewers_overlap": 4 * bool({"qa", "security"} <= {*self.wanted()}),
             "a_session_dies": bool(self.busy()),
             "somebody_plans": 1,
             "a_human_decides": 4 * bool(world.items),
@@ -94,12 +95,22 @@ class AnyDay(RuleBasedStateMachine):
         agent = dice.choice(self.wanted())
         if dice.random() < 0.8:
             self.world.plan(agent)
-        if self.world.begin(agent) and dice.random() < 0.5:
+        if self.world.begin(agent) and dice.random() < 0.3:
             self.world.finish(agent, any_ending(agent, dice), dice.choice(DEATHS))
 
     def an_agent_ends(self, dice: Random) -> None:
         agent = dice.choice(self.busy())
         self.world.finish(agent, any_ending(agent, dice), dice.choice(DEATHS))
+
+    def reviewers_overlap(self, dice: Random) -> None:
+        """Both begin before either ends, so that one may pass what the other asks about."""
+        reviewers: list[Agent] = ["qa", "security"]
+        dice.shuffle(reviewers)
+        for agent in reviewers:
+            self.world.plan(agent)
+        for place, agent in enumerate([agent for agent in reviewers if self.world.begin(agent)]):
+            is_any = place == 0 or dice.random() < 0.3
+            self.world.finish(agent, any_ending(agent, dice) if is_any else well(agent))
 
     def a_session_goes_well(self, dice: Random) -> None:
         self.world.settle()
@@ -270,6 +281,10 @@ def any_ending(agent: str, dice: Random) -> dict[str, Any]:
     return {**ending, "degraded": dice.random() < 0.1, "claimed": UNMET if dice.random() < 0.1 else None}
 
 
+def well(agent: str) -> dict[str, Any]:
+    return {"outcome": "done" if agent == "build" else "pass", "confidence": 0.9}
+
+
 # --- the way to the end --------------------------------------------------------------------------------------------
 
 
@@ -277,7 +292,7 @@ def work(world: World, agent: Agent) -> None:
     """Plan for an agent, and a session in which everything goes well."""
     world.plan(agent)
     while world.begin(agent) or (agent in world.desks and world.desks[agent].ticket):
-        world.finish(agent, {"outcome": "done" if agent == "build" else "pass", "confidence": 0.9})
+        world.finish(agent, well(agent))
 
 
 def finish_everything(world: World) -> None:
