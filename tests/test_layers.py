@@ -28,6 +28,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "overview",
         "integration",
         "hand_over",
+        "gate",
+        "signer",
         "inbox",
         "pause",
         "dead_sessions",

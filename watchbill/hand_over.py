@@ -53,7 +53,8 @@ def hand_over(
 
 def step_of(workspace: Workspace, history: History) -> Step:
     """The next step of a ticket under this workspace's routing and limits."""
-    return next_step(history, workspace.routing, workspace.settings.limits.max_attempts)
+    settings = workspace.settings
+    return next_step(history, workspace.routing, settings.limits.max_attempts, settings.gate)
 
 
 def _numbered(workspace: Workspace, history: History, fields: dict[str, Any], now: datetime) -> Handoff:

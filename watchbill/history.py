@@ -6,7 +6,7 @@ what should happen next, and never moves or repairs a file: damage is reported t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +57,8 @@ class History:
     """One ticket and its documents in order.
 
     `damage` says what of it cannot be read or is missing, as long as no human has answered under that number;
-    `missing` are the numbers that are not there at all.
+    `missing` are the numbers that are not there at all. `void` are the decisions that do not count, by number, each
+    with the reason: they stand in the history and move nothing.
     """
 
     id: str
@@ -67,10 +68,16 @@ class History:
     damage: tuple[str, ...] = ()
     damaged_files: tuple[Damaged, ...] = ()
     missing: tuple[int, ...] = ()
+    void: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def handoffs(self) -> tuple[Handoff, ...]:
         return tuple(recorded.handoff for recorded in self.documents)
+
+    @property
+    def counted(self) -> tuple[Handoff, ...]:
+        """The handoffs without the decisions that do not count."""
+        return tuple(handoff for handoff in self.handoffs if handoff.seq not in self.void)
 
     @property
     def next_seq(self) -> int:
@@ -151,13 +158,14 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
         except Damaged as error:
             damaged.append(error)
     damaged.sort(key=lambda error: error.path.name)
-    missing = _missing(documents, damaged)
+    settled = _settled(documents)
+    missing = _missing(documents, damaged, settled)
     return History(
         id=ticket,
         ticket=file.ticket if file else None,
         ticket_sha=file.sha if file else None,
         documents=tuple(documents),
-        damage=tuple(_what_is_wrong(documents, damaged, missing)),
+        damage=tuple(_what_is_wrong(settled, damaged, missing)),
         damaged_files=tuple(damaged),
         missing=missing,
     )
@@ -166,6 +174,17 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
 def histories_of(layout: Layout) -> Store:
     """Where all histories are: loose, and packed."""
     return ArchivedStore(LocalStore(layout.handoffs), layout.archive)
+
+
+def voided(history: History, void: Mapping[int, str]) -> History:
+    """The same history, in which the decisions `void` do not count: they settle no damage either."""
+    if not void:
+        return history
+    counted = [item for item in history.documents if item.handoff.seq not in void]
+    damaged = list(history.damaged_files)
+    missing = _missing(list(history.documents), damaged, _settled(counted))
+    damage = tuple(_what_is_wrong(_settled(counted), damaged, missing))
+    return replace(history, void=void, missing=missing, damage=damage)
 
 
 def histories_on_disk(layout: Layout) -> list[str]:
@@ -218,9 +237,8 @@ def _read_document(store: Store, path: Path, ticket: str) -> Recorded:
     return Recorded(handoff, sha256(data), path)
 
 
-def _what_is_wrong(documents: list[Recorded], damaged: list[Damaged], missing: Iterable[int]) -> Iterable[str]:
+def _what_is_wrong(settled: set[int], damaged: list[Damaged], missing: Iterable[int]) -> Iterable[str]:
     """What of a history a human has not yet looked at: each damaged or missing number needs an answer of its own."""
-    settled = _settled(documents)
     for error in damaged:
         match = DOCUMENT_NUMBER.fullmatch(error.path.name)
         if match and int(match[1]) not in settled:
@@ -229,10 +247,9 @@ def _what_is_wrong(documents: list[Recorded], damaged: list[Damaged], missing: I
         yield f"document {seq:04} is missing"
 
 
-def _missing(documents: list[Recorded], damaged: list[Damaged]) -> tuple[int, ...]:
+def _missing(documents: list[Recorded], damaged: list[Damaged], settled: set[int]) -> tuple[int, ...]:
     known = {item.handoff.seq for item in documents}
     known |= {int(match[1]) for error in damaged if (match := DOCUMENT_NUMBER.fullmatch(error.path.name))}
-    settled = _settled(documents)
     return tuple(seq for seq in range(1, max(known, default=0)) if seq not in known and seq not in settled)
 
 

@@ -13,6 +13,7 @@ TICKET_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}-[0-9]{1,9}(?:\.[0-9]{1,4})*")
 ITEM_ID = re.compile(rf"({TICKET_ID.pattern})-([0-9]{{4,6}})")
 MANIFEST_ID = re.compile(r"(build|qa|security)-([0-9]{4,9})")
 DOCUMENT_NUMBER = re.compile(r"([0-9]{4,6})\.(?:md|damaged)")
+PRINCIPAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}")
 DAMAGED_SUFFIX = ".damaged"
 
 AGENTS = ("build", "qa", "security")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from watchbill import index
 from watchbill.files.publish import sha256
+from watchbill.gate import judged, name_of_signers
 from watchbill.hand_over import step_of
 from watchbill.index import Overview
 from watchbill.workspace import Workspace
@@ -20,14 +21,20 @@ __all__ = ["Overview", "overview_of"]
 
 def overview_of(workspace: Workspace) -> Overview:
     """Every ticket as it stands now."""
-    return index.overview(workspace.layout, _rules(workspace), lambda history: step_of(workspace, history))
+    return index.overview(
+        workspace.layout,
+        _rules(workspace),
+        lambda history: step_of(workspace, history),
+        lambda history: judged(history, workspace.settings.gate, workspace.root),
+    )
 
 
 def _rules(workspace: Workspace) -> str:
     """A name for everything that a step follows from besides the ticket and its history."""
     settings = workspace.settings
     parts = (_engine(), workspace.routing.model_dump_json(), settings.limits.model_dump_json())
-    return sha256("\0".join((*parts, settings.gate.model_dump_json())).encode())
+    gate = settings.gate
+    return sha256("\0".join((*parts, gate.model_dump_json(), name_of_signers(workspace.root, gate))).encode())
 
 
 @cache
@@ -35,4 +42,5 @@ def _engine() -> str:
     """A name for the code that reads documents and decides: another version may read them differently."""
     here = Path(__file__).parent
     sources = sorted(path for room in ("documents", "files", "rules", "index") for path in (here / room).glob("*.py"))
-    return sha256(b"\0".join(path.read_bytes() for path in (*sources, here / "history.py", here / "layout.py")))
+    alone = [here / name for name in ("history.py", "layout.py", "gate.py", "tools/signing.py")]
+    return sha256(b"\0".join(path.read_bytes() for path in (*sources, *alone)))

@@ -39,6 +39,7 @@ def settle(workspace: Workspace, now: datetime) -> list[str]:
         *damage,
         *_publish_missing_questions(workspace, seen, now),
         *_file_answered_items(workspace),
+        *_reopen_items(workspace, seen),
         *(f"{error.path.name} in the inbox cannot be read: {error.why}" for error in unreadable(workspace.layout)),
     ]
 
@@ -170,18 +171,32 @@ def _file_answered_items(workspace: Workspace) -> Iterable[str]:
         match = ITEM_ID.fullmatch(waiting.item.id)
         if match is None or waiting.item.answers == 0:
             continue
-        history = read_history(workspace.layout, waiting.item.ticket, None)
+        history = workspace.history(waiting.item.ticket)
         answered = any(
             handoff.sender == "human"
             and (handoff.answers == waiting.item.answers or handoff.decision in ("reject", "close"))
-            for handoff in history.handoffs
+            for handoff in history.counted
         )
-        if answered:
+        # A question that takes several answers stays open after the first.
+        asked = any(question.seq == waiting.item.answers for question in step_of(workspace, history).questions)
+        if answered and not asked:
             try:
                 move(waiting.path, workspace.layout.decided_item(waiting.item.id))
             except Stale:
                 continue
             yield f"filed {waiting.item.id}, which was answered already"
+
+
+def _reopen_items(workspace: Workspace, seen: Overview) -> Iterable[str]:
+    """An item that was filed for a decision which does not count, for instance because its key was revoked since."""
+    layout = workspace.layout
+    for card in seen.cards.values():
+        if not card.void:
+            continue
+        for item in (item_id(card.ticket, seq) for seq in card.questions):
+            if layout.decided_item(item).is_file() and not layout.inbox_item(item).exists():
+                move(layout.decided_item(item), layout.inbox_item(item))
+                yield f"{item} waits again: the decision about it does not count"
 
 
 def _guess_id(path: Path) -> str:

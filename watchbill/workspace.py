@@ -106,10 +106,12 @@ class Workspace:
         return ticket_file(self.layout, ticket)
 
     def history(self, ticket: str) -> History:
-        """One ticket's history as it stands now."""
+        """One ticket's history as it stands now. What does not count by the gate of the settings is `void` in it."""
+        from watchbill.gate import judged
         from watchbill.history import read_history
 
-        return read_history(self.layout, ticket, self.ticket_file(ticket), self.histories)
+        found = read_history(self.layout, ticket, self.ticket_file(ticket), self.histories)
+        return judged(found, self.settings.gate, self.root)
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -25,14 +25,20 @@ app = typer.Typer(
 )
 tickets = typer.Typer(help="The backlog: write a ticket, see where each stands.", no_args_is_help=True)
 inbox = typer.Typer(help="What waits for you: read it, answer it.", no_args_is_help=True)
+gate = typer.Typer(help="How your decisions are proven: signatures, and who may sign.", no_args_is_help=True)
 schedule = typer.Typer(help="When the agents run.", no_args_is_help=True)
 app.add_typer(tickets, name="ticket")
 app.add_typer(inbox, name="inbox")
 app.add_typer(schedule, name="schedule")
+app.add_typer(gate, name="gate")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Note = Annotated[str, typer.Option("--note", "-m", help="Why, in a sentence. The next agent reads it.")]
 By = Annotated[Optional[str], typer.Option("--by", help="Who decides (your user name if left out).")]  # noqa: UP045
+SigningKey = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--key", help="The private key that signs, where the gate asks for it ([gate] key if left out)."),
+]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item, for example T-0012-0004.")]
 Id = Annotated[str, typer.Argument(metavar="TICKET", help="The ticket, for example T-0012.")]
 
@@ -159,13 +165,11 @@ def ticket_show(ticket: Id, json: Json = False) -> None:
 
 
 @tickets.command("close")
-def ticket_close(ticket: Id, note: Note = "", by: By = None) -> None:
+def ticket_close(ticket: Id, note: Note = "", by: By = None, key: SigningKey = None) -> None:
     """Close a ticket: nothing more happens to it. Its history and its branch stay."""
-    from watchbill.stages.decide import close
+    from watchbill.cli.deciding import close as stage
 
-    opened = begin.settled(begin.workspace())
-    close(opened, ticket, note, by or begin.who(), begin.now())
-    print(f"{ticket} is closed")
+    stage(ticket, note, by, key)
 
 
 @app.command()
@@ -226,40 +230,57 @@ def inbox_show(item: Item, json: Json = False) -> None:
     show.inbox_item(begin.workspace().layout, item, json)
 
 
-def _decide(item: str, decision: str, note: str, by: str | None) -> None:
-    from watchbill.settle import settle
-    from watchbill.stages.decide import decide
+def _decide(item: str, decision: str, note: str, by: str | None, key: Path | None, json: bool, to: str = "") -> None:
+    from watchbill.cli.deciding import decide as stage
 
-    opened = begin.workspace()
-    for line in settle(opened, begin.now()):
-        begin.note(line)
-    answer = decide(opened, item, decision, note, by or begin.who(), begin.now())
-    onward = f"; {answer.ticket} goes to {' and '.join(answer.step.to)}" if answer.step else ""
-    print(f"{item}: {decision}{onward}")
+    stage(item, decision, note, by, key, json, to)
 
 
 @inbox.command("approve")
-def inbox_approve(item: Item, note: Note = "", by: By = None) -> None:
+def inbox_approve(item: Item, note: Note = "", by: By = None, key: SigningKey = None, json: Json = False) -> None:
     """The proposal goes ahead."""
-    _decide(item, "approve", note, by)
+    _decide(item, "approve", note, by, key, json)
 
 
 @inbox.command("dismiss")
-def inbox_dismiss(item: Item, note: Note = "", by: By = None) -> None:
+def inbox_dismiss(item: Item, note: Note = "", by: By = None, key: SigningKey = None, json: Json = False) -> None:
     """It is wrong or accepted: go on."""
-    _decide(item, "dismiss", note, by)
+    _decide(item, "dismiss", note, by, key, json)
 
 
 @inbox.command("reject")
-def inbox_reject(item: Item, note: Note = "", by: By = None) -> None:
+def inbox_reject(item: Item, note: Note = "", by: By = None, key: SigningKey = None, json: Json = False) -> None:
     """Abandon the ticket."""
-    _decide(item, "reject", note, by)
+    _decide(item, "reject", note, by, key, json)
 
 
 @inbox.command("escalate")
-def inbox_escalate(item: Item, note: Note = "", by: By = None) -> None:
+def inbox_escalate(
+    item: Item,
+    note: Note = "",
+    to: Annotated[str, typer.Option("--to", help="Who decides: a name from allowed_signers.")] = "",
+    by: By = None,
+    key: SigningKey = None,
+    json: Json = False,
+) -> None:
     """Still blocked: somebody else decides."""
-    _decide(item, "escalate", note, by)
+    _decide(item, "escalate", note, by, key, json, to)
+
+
+@inbox.command("sign")
+def inbox_sign(
+    items: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[ITEM]...", help="Which ones (all that are answered in their files if left out)."),
+    ] = None,
+    by: By = None,
+    key: SigningKey = None,
+    json: Json = False,
+) -> None:
+    """Sign and publish the answers that were written into files."""
+    from watchbill.cli.deciding import sign as stage
+
+    stage(items or [], by, key, json)
 
 
 @app.command()
@@ -315,6 +336,41 @@ def archive(
     if not dry_run:
         begin.settled(opened)
     show.archive(stage(opened, timedelta(days=older_than), begin.now(), dry_run), dry_run, json)
+
+
+@gate.command("setup")
+def gate_setup(
+    key: Annotated[Optional[Path], typer.Option(help="An SSH key of yours.")] = None,  # noqa: UP045
+    new: Annotated[Optional[Path], typer.Option(help="Make a new key here, with a passphrase.")] = None,  # noqa: UP045
+    hardware: Annotated[bool, typer.Option("--hardware", help="With --new: on a hardware key.")] = False,
+    name: Annotated[Optional[str], typer.Option("--as", help="The name that you decide under.")] = None,  # noqa: UP045
+    unprotected: Annotated[
+        bool, typer.Option("--unprotected", help="Take a key without a passphrase; the gate is then only advisory.")
+    ] = False,
+) -> None:
+    """Have decisions signed: choose your key, say who may sign, switch the gate over."""
+    from watchbill.cli.deciding import set_up as stage
+
+    stage(key, new, hardware, name, unprotected)
+
+
+@gate.command("allow")
+def gate_allow(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Under which name decisions are signed.")],
+    public: Annotated[Path, typer.Argument(metavar="KEY.pub", help="The public key.")],
+) -> None:
+    """Let somebody else sign decisions."""
+    from watchbill.cli.deciding import allow as stage
+
+    stage(name, public)
+
+
+@gate.command("show")
+def gate_show(json: Json = False) -> None:
+    """Which gate holds, who may sign, and what it asks for."""
+    from watchbill.cli.deciding import show as stage
+
+    stage(json)
 
 
 @schedule.command("show")

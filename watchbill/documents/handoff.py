@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from watchbill.documents.types import GitId, Sha256, TicketId
+from watchbill.documents.types import GitId, Nonce, Principal, Sha256, TicketId
 from watchbill.files.document import Document, Moment, Strict
 
 Actor = Literal["build", "qa", "security", "merge", "human"]
@@ -20,6 +20,8 @@ Decision = Literal["approve", "dismiss", "reject", "escalate", "close"]
 Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
+# What only a human's decision says.
+A_HUMANS = ("decision", "answers", "by", "escalated_to", "nonce", "issued", "expires", "signature")
 TEXT = 40_000
 Part = TypeVar("Part", bound=Strict)
 
@@ -71,9 +73,10 @@ class Claimed(Strict):
 
 
 class Verified(Strict):
-    """What the engine read from git and ran itself."""
+    """What the engine read from git and ran itself. `files_cut`: the list of files was too long to be kept whole."""
 
     files: tuple[str, ...] = ()
+    files_cut: bool = False
     insertions: int = 0
     deletions: int = 0
     base_checks: CheckRun | None = None
@@ -122,7 +125,11 @@ class Handoff(Document):
     decision: Decision | None = None
     answers: int | None = None
     by: str | None = Field(None, max_length=200)
-    signature: str | None = None
+    escalated_to: Principal | None = None
+    nonce: Nonce | None = None
+    issued: Moment | None = None
+    expires: Moment | None = None
+    signature: str | None = Field(None, max_length=20_000)
     merged: GitId | None = None
 
     @field_validator("to", mode="before")
@@ -135,7 +142,7 @@ class Handoff(Document):
         human = self.sender == "human"
         if human and self.decision is None:
             raise ValueError("a handoff from a human needs a decision")
-        if not human and any(part is not None for part in (self.decision, self.answers, self.signature, self.by)):
+        if not human and any(getattr(self, name) is not None for name in A_HUMANS):
             raise ValueError("only a human decides")
         if human and self.verified is not None:
             raise ValueError("a human's decision has no verified part")
@@ -170,12 +177,18 @@ class Handoff(Document):
             "body": _cut(self.body, longest),
             "findings": tuple(_shortened(finding, longest) for finding in self.findings),
             "claimed": self.claimed and _shortened(self.claimed, longest),
-            "verified": self.verified and _shortened(self.verified, longest),
+            "verified": self.verified and _shortened_verified(self.verified, longest),
         }
         return self.model_copy(update=changes)
 
 
 KEPT_OF_A_LIST = 100
+
+
+def _shortened_verified(verified: Verified, longest: int) -> Verified:
+    """A list of files that lost names, or parts of names, says so: what is not in it may be protected."""
+    shorter = _shortened(verified, longest)
+    return shorter.model_copy(update={"files_cut": verified.files_cut or shorter.files != verified.files})
 
 
 def _shortened(part: Part, longest: int) -> Part:

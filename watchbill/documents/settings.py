@@ -6,12 +6,14 @@ Owns the format and the defaults of `watchbill.toml`. No secret ever stands ther
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from watchbill.files.document import Strict
+from watchbill.layout import PRINCIPAL
 
 BRANCH = re.compile(r"(?!-|/)(?!.*(?:\.\.|//|@\{|/\.|[\x00-\x20~^:?*\[\\\x7f])).+(?<!/)(?<!\.lock)(?<!\.)")
 
@@ -110,9 +112,47 @@ class Checks(Strict):
 
 
 class Gate(Strict):
-    """How a human's decision is proven."""
+    """How a human's decision is proven, how many it takes, and what always needs one.
 
-    require: Literal["folder"] = "folder"
+    `repository` is the id under which decisions are signed; `gate setup` makes it. `approvals_for` holds severities and
+    globs of paths; empty, it means every question.
+    """
+
+    require: Literal["folder", "signature"] = "folder"
+    signers: str = Field("gate", min_length=1)
+    repository: str = Field("", max_length=100)
+    key: str = ""
+    unprotected_key: bool = False
+    valid_hours: float = Field(24, gt=0, le=24 * 365)
+    approvals: int = Field(1, ge=1, le=100)
+    approvals_for: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    escalate_after_days: float = Field(0, ge=0, le=3_650)
+    escalate_to: tuple[str, ...] = ()
+
+    @field_validator("escalate_to")
+    @classmethod
+    def _names_principals(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if not PRINCIPAL.fullmatch(value):
+                raise ValueError(f"{value!r} is not a name that can stand in allowed_signers")
+        return values
+
+    @model_validator(mode="after")
+    def _signs_for_something(self) -> Self:
+        if self.require == "signature" and not self.repository:
+            raise ValueError('require = "signature" needs `repository`; set it up with: watchbill gate setup')
+        return self
+
+    def periods(self, since: datetime, now: datetime) -> int:
+        """How often a question that was asked at `since` is due for somebody else at `now`."""
+        if not self.escalate_after_days:
+            return 0
+        return max(0, int((now - since) / timedelta(days=self.escalate_after_days)))
+
+    def escalated(self, since: datetime, now: datetime) -> tuple[str, ...]:
+        """Whom such a question has reached by its age."""
+        return self.escalate_to[: self.periods(since, now)]
 
 
 class Sandbox(Strict):

@@ -78,10 +78,13 @@ class Overview:
         return self.by_file()
 
 
-def overview(layout: Layout, rules: str, step_of: Callable[[History], Step]) -> Overview:
-    """See every ticket. `rules` names everything besides the files themselves that a step depends on."""
+def overview(
+    layout: Layout, rules: str, step_of: Callable[[History], Step], judged: Callable[[History], History]
+) -> Overview:
+    """See every ticket. `rules` names everything besides the files themselves that a step depends on, and that `judged`
+    depends on, which says of a history what in it does not count."""
     with collector_at_rest():
-        return _Pass(layout, rules, step_of).overview()
+        return _Pass(layout, rules, step_of, judged).overview()
 
 
 def ticket_file(layout: Layout, ticket: str) -> TicketFile | None:
@@ -148,8 +151,10 @@ def _believe_by_name(kept: Kept, seen: Seen) -> _Known:
 class _Pass:
     """One pass: what is kept and still true stands, and the rest is read."""
 
-    def __init__(self, layout: Layout, rules: str, step_of: Callable[[History], Step]) -> None:
-        self.layout, self.rules, self.step_of = layout, rules, step_of
+    def __init__(
+        self, layout: Layout, rules: str, step_of: Callable[[History], Step], judged: Callable[[History], History]
+    ) -> None:
+        self.layout, self.rules, self.step_of, self.judged = layout, rules, step_of, judged
         kept = keeping.load(layout.index)
         self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts, packs=kept.packs)
         self.seen = see(layout)
@@ -235,7 +240,7 @@ class _Pass:
                 self._history(ticket, None)
 
     def _history(self, ticket: str, file: TicketFile | None) -> History:
-        history = read_history(self.layout, ticket, file)
+        history = self.judged(read_history(self.layout, ticket, file))
         if history.damaged_files or history.missing:
             self.troubled.append(history)
         return history

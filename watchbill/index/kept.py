@@ -21,7 +21,7 @@ from zlib import crc32
 from watchbill.files.publish import FILE_MODE, FOLDER_MODE, TEMPORARY_SUFFIX
 from watchbill.rules.card import Card
 
-FORMAT = 1
+FORMAT = 2
 NAME = 12
 """Bytes of the name of what a card says."""
 

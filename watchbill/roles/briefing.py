@@ -47,10 +47,9 @@ def how_to_test(case: Case) -> str:
 
 def _earlier(case: Case, frames: Frames) -> list[str]:
     wanted = set(case.entry.read)
-    newer = case.history.handoffs[-1].seq if case.history.handoffs else 0
+    newer = case.history.counted[-1].seq if case.history.counted else 0
     parts = []
-    for recorded in case.history.documents:
-        handoff = recorded.handoff
+    for handoff in case.history.counted:
         ref = handoff_ref(case.ticket, handoff.seq)
         if ref in wanted or handoff.seq > _last_planned(case) or handoff.seq == newer:
             label = f"handoff {ref} from {handoff.sender}"

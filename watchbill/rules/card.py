@@ -20,7 +20,8 @@ class Card(NamedTuple):
     """One ticket. `created` is a day such as 2026-11-20, `latest` the time of the newest document; both may be empty.
 
     `to`, `reason`, `ended` and `approval` are its step's. `reads` are the documents that each agent of `to` reads
-    first, `questions` the documents that a human is asked about, `merged` the commit that landed.
+    first, `questions` the documents that a human is asked about, `merged` the commit that landed, `void` the decisions that do not count,
+    each with the reason.
     """
 
     ticket: str
@@ -37,6 +38,7 @@ class Card(NamedTuple):
     documents: int
     latest: str
     merged: str | None
+    void: tuple[tuple[int, str], ...] = ()
 
     @property
     def state(self) -> str:
@@ -51,7 +53,7 @@ class Card(NamedTuple):
 
 def card_of(ticket: Ticket, history: History, step: Step) -> Card:
     """The card of a ticket as it stands now."""
-    handoffs = history.handoffs
+    handoffs, counted = history.handoffs, history.counted
     merge = history.last("merge")
     agents = [agent for agent in AGENTS if agent in step.to]
     return Card(
@@ -64,11 +66,12 @@ def card_of(ticket: Ticket, history: History, step: Step) -> Card:
         reason=step.reason,
         ended=step.ended,
         approval=step.approval,
-        reads=tuple((agent, tuple(to_read(handoffs, agent, step))) for agent in agents) if handoffs else (),
+        reads=tuple((agent, tuple(to_read(counted, agent, step))) for agent in agents) if counted else (),
         questions=tuple(question.seq for question in step.questions),
         documents=len(handoffs),
         latest=max(handoff.created for handoff in handoffs).astimezone(UTC).isoformat() if handoffs else "",
         merged=merge.merged if merge else None,
+        void=tuple(sorted(history.void.items())),
     )
 
 

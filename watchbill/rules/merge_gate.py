@@ -5,14 +5,29 @@ Owns invariant I1. Looks only at what the engine verified and at what a human de
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from watchbill.documents.routing import Routing
+from watchbill.documents.settings import Gate
 from watchbill.history import History
-from watchbill.rules.next_step import next_step, verdicts
+from watchbill.rules.next_step import ONE_ANSWER, next_step, read_state, verdicts
+from watchbill.rules.protected import protected_among
 
 
-def refusals(history: History, routing: Routing, max_attempts: int, commit: str | None, candidate: str) -> list[str]:
-    """Why `candidate`, made from `commit`, may not be merged. Empty: it may."""
-    step = next_step(history, routing, max_attempts)
+def refusals(
+    history: History,
+    routing: Routing,
+    max_attempts: int,
+    commit: str | None,
+    candidate: str,
+    gate: Gate = ONE_ANSWER,
+    files: Iterable[str] = (),
+) -> list[str]:
+    """Why `candidate`, made from `commit`, may not be merged. Empty: it may.
+
+    `files` are the paths that the candidate changes, both sides of a rename, as git lists them.
+    """
+    step = next_step(history, routing, max_attempts, gate)
     found: list[str] = []
     if history.ticket is None:
         found.append("its ticket is not in the backlog")
@@ -26,7 +41,9 @@ def refusals(history: History, routing: Routing, max_attempts: int, commit: str 
         found.append(f"the branch is at {_short(commit)}, but what was reviewed is {_short(step.commit)}")
     if "build" in step.to:
         found.append(f"it is back with the build agent: {step.reason}")
-    found += _missing_verdicts(history, routing, max_attempts, candidate)
+    found += _missing_verdicts(history, routing, max_attempts, candidate, gate)
+    if not read_state(history, routing, max_attempts, gate).accepted:
+        found += [f"it changes {path}, which no human let through" for path in protected_among(files, gate.protected)]
     return found
 
 
@@ -36,17 +53,17 @@ def checked_again(history: History, candidate: str) -> bool:
     return bool(runs) and runs[-1].outcome == "pass"
 
 
-def reviewed(history: History, routing: Routing, max_attempts: int, candidate: str) -> bool:
+def reviewed(history: History, routing: Routing, max_attempts: int, candidate: str, gate: Gate = ONE_ANSWER) -> bool:
     """Whether every required reviewer passed this very candidate."""
-    found = verdicts(history, routing, max_attempts)
+    found = verdicts(history, routing, max_attempts, gate)
     return all(
         (verdict := found.get(reviewer)) is not None and verdict.candidate == candidate
         for reviewer in routing.merge.require
     )
 
 
-def _missing_verdicts(history: History, routing: Routing, max_attempts: int, candidate: str) -> list[str]:
-    found = verdicts(history, routing, max_attempts)
+def _missing_verdicts(history: History, routing: Routing, max_attempts: int, candidate: str, gate: Gate) -> list[str]:
+    found = verdicts(history, routing, max_attempts, gate)
     sessions = {handoff.session for handoff in history.handoffs if handoff.sender == "build"}
     missing: list[str] = []
     for reviewer in routing.merge.require:

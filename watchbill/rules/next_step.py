@@ -11,10 +11,16 @@ from typing import Literal
 
 from watchbill.documents.handoff import SEVERITIES, Finding, Handoff, Target
 from watchbill.documents.routing import MODELS, Routing
+from watchbill.documents.settings import Gate
 from watchbill.history import History
+from watchbill.rules.protected import protected_among
 
 Kind = Literal["fix", "accept", "again"]
 NOT_THE_BUILDERS = ("no-checks", "checks-unavailable")
+# A gate at which every question takes one answer and no path is protected.
+ONE_ANSWER = Gate()
+# Stands for the files of a list that was too long to be kept whole.
+MORE_FILES = "(more files than the document holds)"
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Question:
 
     `kind` says what approving does: fix (back to the build queue, now human-approved), accept (it counts as a
     pass) or again (the same agent tries once more). `subject` is the document the question is really about, which
-    differs from `seq` after an escalation.
+    differs from `seq` after an escalation. `needs` people have to decide the same; `given` are the decisions so far,
+    each with a name. `waits_for` names whom it was escalated to. `protected` are the paths that are the reason to ask.
     """
 
     seq: int
@@ -31,6 +38,30 @@ class Question:
     kind: Kind
     why: str
     proposal: str
+    needs: int = 1
+    given: tuple[tuple[str, str], ...] = ()
+    waits_for: str = ""
+    protected: tuple[str, ...] = ()
+
+    @property
+    def waiting(self) -> str:
+        """What it still waits for, in a few words."""
+        whom = f"waits for {self.waits_for}" if self.waits_for else "waits"
+        if self.needs == 1:
+            return whom
+        so_far = ", ".join(f"{decision} by {name}" for decision, name in self.given) or "none yet"
+        return f"{whom}; {self.agreed} of {self.needs} agree ({so_far})"
+
+    @property
+    def agreed(self) -> int:
+        """How many decided the same, at most."""
+        decisions = [decision for decision, _ in self.given]
+        return max((decisions.count(decision) for decision in decisions), default=0)
+
+    def with_answer(self, decision: str, name: str) -> Question:
+        """The question after one more answer. Who answers again has changed their mind."""
+        others = tuple(given for given in self.given if _same_person(given[1]) != _same_person(name))
+        return replace(self, given=(*others, (decision, name)))
 
 
 @dataclass(frozen=True)
@@ -53,6 +84,7 @@ class _State:
 
     routing: Routing
     max_attempts: int
+    gate: Gate = ONE_ANSWER
     attempts: int = 0
     tries: dict[str, int] = field(default_factory=dict)
     work: Handoff | None = None
@@ -64,6 +96,8 @@ class _State:
     open: dict[int, Question] = field(default_factory=dict)
     ended: str = ""
     seen: dict[int, Handoff] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
+    accepted: bool = False
 
     def send_back(self, document: Handoff, why: str) -> None:
         self.rework, self.rework_by = why, document.seq
@@ -72,25 +106,27 @@ class _State:
         self.open[document.seq] = Question(document.seq, document.seq, kind, why, proposal)
 
 
-def next_step(history: History, routing: Routing, max_attempts: int) -> Step:
+def next_step(history: History, routing: Routing, max_attempts: int, gate: Gate = ONE_ANSWER) -> Step:
     """The next step of a ticket. `max_attempts` builds without a human's word, then a human is asked."""
-    state = read_state(history, routing, max_attempts)
+    state = read_state(history, routing, max_attempts, gate)
     return _decide(state, history)
 
 
-def read_state(history: History, routing: Routing, max_attempts: int) -> _State:
-    """Read the documents in order, each from where the one before left the ticket."""
-    state = _State(routing, max_attempts)
-    for handoff in history.handoffs:
+def read_state(history: History, routing: Routing, max_attempts: int, gate: Gate = ONE_ANSWER) -> _State:
+    """Read the documents in order, each from where the one before left the ticket. Void decisions move nothing."""
+    state = _State(routing, max_attempts, gate)
+    for handoff in history.counted:
         _READERS[handoff.sender](state, handoff)
         state.seen[handoff.seq] = handoff
+        _note_files(state, handoff)
         _ask_when_spent(state)
+        _ask_about_protected(state, handoff)
     return state
 
 
-def verdicts(history: History, routing: Routing, max_attempts: int) -> dict[str, Handoff]:
+def verdicts(history: History, routing: Routing, max_attempts: int, gate: Gate = ONE_ANSWER) -> dict[str, Handoff]:
     """The reviewers' passes that hold for the work as it stands now, by reviewer."""
-    return dict(read_state(history, routing, max_attempts).verdicts)
+    return dict(read_state(history, routing, max_attempts, gate).verdicts)
 
 
 def _decide(state: _State, history: History) -> Step:
@@ -112,16 +148,20 @@ def _decide(state: _State, history: History) -> Step:
     if history.damage:
         return replace(step, to=("human",), reason="; ".join(history.damage))
     if state.open:
-        questions = tuple(state.open[seq] for seq in sorted(state.open))
+        questions = tuple(replace(state.open[seq], needs=_needs(state, state.open[seq])) for seq in sorted(state.open))
         return replace(step, to=("human",), reason=questions[0].why, questions=questions)
     if state.rework:
         return replace(step, to=("build",), reason=state.rework)
     if work is None:
         return replace(step, to=("build",), reason="new ticket")
-    missing = tuple(reviewer for reviewer in state.routing.merge.require if reviewer not in state.verdicts)
+    missing = _missing_reviewers(state)
     if missing:
         return replace(step, to=missing, reason=f"waits for {' and '.join(missing)}")
     return replace(step, to=("merge",), reason="passed every review")
+
+
+def _missing_reviewers(state: _State) -> tuple[Literal["qa", "security"], ...]:
+    return tuple(reviewer for reviewer in state.routing.merge.require if reviewer not in state.verdicts)
 
 
 def _read_build(state: _State, document: Handoff) -> None:
@@ -132,6 +172,8 @@ def _read_build(state: _State, document: Handoff) -> None:
     for_human = [finding for finding in _standing(state, document) if _goes_to(state, finding, "human")]
     if document.outcome == "done" and document.commit:
         state.work = document
+        state.touched.clear()
+        state.accepted = False
         state.approval = None
         if for_human:
             _ask_about(state, document, for_human)
@@ -231,8 +273,16 @@ def _read_human(state: _State, document: Handoff) -> None:
         return
     subject = state.seen[question.subject]
     if document.decision == "escalate":
-        why = f"{question.why} (escalated by {document.by or 'a human'})"
-        state.open[document.seq] = replace(question, seq=document.seq, why=why)
+        whom = f" to {document.escalated_to}" if document.escalated_to else ""
+        why = f"{question.why} (escalated{whom} by {document.by or 'a human'})"
+        asked = replace(question, seq=document.seq, why=why, given=(), waits_for=document.escalated_to or "")
+        state.open[document.seq] = asked
+        return
+    answered = question.with_answer(document.decision or "", document.by or "")
+    if answered.agreed < _needs(state, question):
+        state.open[question.seq] = answered
+    elif question.protected:
+        state.accepted = _is_about_the_work(state, subject)
     elif document.decision == "approve" and question.kind == "fix":
         found = any(_goes_to(state, finding, "human") for finding in subject.findings) or subject.outcome == "fail"
         why = f"a human approved the mending of what {subject.sender} found" if found else "a human lets it go on"
@@ -277,6 +327,45 @@ _READERS = {
     "merge": _read_merge,
     "human": _read_human,
 }
+
+
+def _needs(state: _State, question: Question) -> int:
+    """How many people have to decide the same."""
+    gate, subject = state.gate, state.seen[question.subject]
+    if gate.approvals == 1 or not gate.approvals_for:
+        return gate.approvals
+    severities = {finding.severity for finding in _standing(state, subject)}
+    files = {*state.touched, *question.protected, *(finding.path for finding in subject.findings)}
+    globs = [word for word in gate.approvals_for if word not in SEVERITIES]
+    chosen = severities & set(gate.approvals_for) or protected_among(files, globs)
+    return gate.approvals if chosen else 1
+
+
+def _note_files(state: _State, document: Handoff) -> None:
+    """The files of the work, by every list that the engine took from git."""
+    if document.verified and _is_about_the_work(state, document):
+        state.touched |= set(document.verified.files)
+        if document.verified.files_cut:
+            state.touched.add(MORE_FILES)
+
+
+def _ask_about_protected(state: _State, document: Handoff) -> None:
+    """Work that touches a protected path, and that nothing else holds up, is a human's to let go on."""
+    work = state.work
+    if work is None or state.accepted or state.ended or state.open or state.rework or _missing_reviewers(state):
+        return
+    found = protected_among(state.touched, state.gate.protected)
+    if MORE_FILES in state.touched and state.gate.protected:
+        found = (*found, MORE_FILES)
+    if found:
+        why = f"it changes {found[0]}" + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+        why = f"{why}, which only a human may let through ([gate] protected)"
+        proposal = "Let the change go on to the merge."
+        state.open[document.seq] = Question(document.seq, work.seq, "accept", why, proposal, protected=found)
+
+
+def _same_person(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def _ask_when_spent(state: _State) -> None:

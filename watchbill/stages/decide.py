@@ -1,41 +1,64 @@
 """Decide: publish a human's answer to an inbox item.
 
-Owns the way from an answer (given by command or written into the item's file) to a handoff `from: human`. Only the
-question's number, the decision, the note and the name are taken from the item; the rest is looked up in the history.
+Owns the way from an answer (given by command or written into the item's file) to a handoff `from: human`, and its
+signature where the gate requires one. Only the question's number, the decision, the note and the name are taken from
+the item; the rest is looked up in the history. A signed decision is judged as every later reader will judge it before
+it is published, so nothing that does not count is ever written.
 """
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
+from watchbill.documents.handoff import Handoff
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.errors import Damaged, Refused, Stale, WatchbillError
 from watchbill.files.publish import move
 from watchbill.files.quarantine import set_aside
+from watchbill.gate import counted_answers, read_signers, signers_folder, why_not_counted
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
 from watchbill.inbox import open_items, unreadable
-from watchbill.layout import ITEM_ID
+from watchbill.layout import ITEM_ID, PRINCIPAL
+from watchbill.rules.decisions import OUTCOMES, statement_of, work_under_review
 from watchbill.rules.next_step import Step
+from watchbill.signer import Signing
 from watchbill.workspace import Workspace
 
 DECISIONS = ("approve", "dismiss", "reject", "escalate")
-_OUTCOMES = {"approve": "pass", "dismiss": "pass", "reject": "fail", "escalate": "blocked", "close": "done"}
+NOT_SIGNED = "it is answered in its file, but not signed; sign it with: watchbill inbox sign"
 
 
 @dataclass(frozen=True)
 class Decided:
-    """An answer that was published. `step` is what happens next to the ticket."""
+    """An answer that was published. `step` is what happens next to the ticket; `waits` says that the question still
+    waits, and for what, such as a second approval."""
 
     item: str
     ticket: str
     decision: str
     step: Step | None
+    waits: str = ""
 
 
-def decide(workspace: Workspace, item: str, decision: str, note: str, by: str, now: datetime) -> Decided:
-    """Answer an inbox item. Raises `Refused` when there is no such open question."""
+def decide(
+    workspace: Workspace,
+    item: str,
+    decision: str,
+    note: str,
+    by: str,
+    now: datetime,
+    signing: Signing | None = None,
+    to: str = "",
+) -> Decided:
+    """Answer an inbox item; `to` names the principal that an escalation goes to.
+
+    Raises `Refused` when there is no such open question, or when the gate would not count the answer.
+    """
     match = ITEM_ID.fullmatch(item)
     if match is None:
         raise Refused(f"{item!r} is not the name of an inbox item", "See what waits with: watchbill inbox list")
@@ -44,29 +67,28 @@ def decide(workspace: Workspace, item: str, decision: str, note: str, by: str, n
         _require_waiting(workspace, item)
         _file(workspace, item, now)
         return Decided(item, ticket, decision, None)
-    _, step = hand_over(
-        workspace,
-        ticket,
-        {
-            "from": "human",
-            "outcome": _OUTCOMES[decision],
-            "decision": decision,
-            "answers": seq,
-            "by": by[:200],
-            "reason": note[:20_000],
-            "commit": _commit_asked_about(workspace, ticket, seq),
-            "body": note[:20_000],
-        },
-        now,
-        still_valid=lambda history, step: _is_asked(history, step, seq, item),
-    )
-    _file(workspace, item, now)
+    _require_principal(decision, to)
+    fields = {
+        "from": "human",
+        "outcome": OUTCOMES[decision],
+        "decision": decision,
+        "answers": seq,
+        "by": by[:200],
+        "reason": note[:20_000],
+        "commit": _commit_asked_about(workspace, ticket, seq),
+        "body": note[:20_000],
+        "escalated_to": to or None,
+    }
+    step = _publish(workspace, ticket, fields, now, signing, lambda history, step: _is_asked(history, step, seq, item))
+    waits = _still_waits(step, seq)
+    if not waits:
+        _file(workspace, item, now)
     if step.ended:
         _file_all(workspace, ticket, now)
-    return Decided(item, ticket, decision, step)
+    return Decided(item, ticket, decision, step, waits)
 
 
-def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime) -> Step:
+def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime, signing: Signing | None = None) -> Step:
     """Close a ticket by a human's word: nothing more happens to it. Raises `Refused`."""
     if workspace.ticket_file(ticket) is None:
         raise Refused(f"there is no ticket {ticket}", "See them with: watchbill ticket list")
@@ -77,17 +99,23 @@ def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime) 
         return True
 
     fields = {"from": "human", "outcome": "done", "decision": "close", "by": by[:200], "reason": note[:20_000]}
-    _, step = hand_over(workspace, ticket, fields, now, is_open)
+    step = _publish(workspace, ticket, fields, now, signing, is_open)
     _file_all(workspace, ticket, now)
     return step
 
 
 def pick_up(workspace: Workspace, now: datetime) -> tuple[list[Decided], list[str]]:
-    """Publish every answer that was written into an item's file. Returns what was decided, and what could not be."""
+    """Publish every answer that was written into an item's file, or say that it has to be signed.
+
+    Returns what was decided, and what could not be.
+    """
     decided: list[Decided] = []
     troubles: list[str] = []
     for waiting in open_items(workspace.layout):
         if not waiting.item.decision:
+            continue
+        if workspace.settings.gate.require == "signature" and waiting.item.answers:
+            troubles.append(f"{waiting.path.name}: {NOT_SIGNED}")
             continue
         try:
             decided.append(_from_file(workspace, waiting.item, waiting.path.stem, now))
@@ -96,9 +124,101 @@ def pick_up(workspace: Workspace, now: datetime) -> tuple[list[Decided], list[st
     return decided, troubles
 
 
+def answered_in_files(workspace: Workspace, items: list[str]) -> list[InboxItem]:
+    """The open items with an answer in their files; only those of `items`, where some are named. Raises `Refused`."""
+    answered = {waiting.item.id: waiting.item for waiting in open_items(workspace.layout) if waiting.item.decision}
+    for item in items:
+        if item not in answered:
+            raise Refused(f"{item} has no answer in its file", "Write one after `decision:` in it, and save it.")
+    return [answered[item] for item in (items or sorted(answered))]
+
+
 def _from_file(workspace: Workspace, item: InboxItem, name: str, now: datetime) -> Decided:
     by = item.by or "whoever edited the inbox file"
     return decide(workspace, name, item.decision, item.note, by, now)
+
+
+def _publish(
+    workspace: Workspace,
+    ticket: str,
+    fields: dict[str, Any],
+    now: datetime,
+    signing: Signing | None,
+    is_asked: Callable[[History, Step], bool],
+) -> Step:
+    if workspace.settings.gate.require == "folder":
+        return hand_over(workspace, ticket, fields, now, is_asked)[1]
+    if signing is None:
+        hint = "Set your key up with: watchbill gate setup"
+        raise Refused('the gate counts signed decisions only ([gate] require = "signature")', hint)
+    history = workspace.history(ticket)
+    if not is_asked(history, step_of(workspace, history)):
+        raise Stale(f"{ticket} has moved on meanwhile", "Nothing was published; run it again.")
+    signed = _signed(workspace, history, fields, now, signing)
+    published = signing.clock()
+
+    def still_counts(history: History, step: Step) -> bool:
+        # Between the signature and its number anything may have been published.
+        if not is_asked(history, step):
+            return False
+        _require_counted(workspace, history, _draft(history, signed, published))
+        return True
+
+    return hand_over(workspace, ticket, signed, published, still_counts)[1]
+
+
+def _signed(
+    workspace: Workspace, history: History, fields: dict[str, Any], now: datetime, signing: Signing
+) -> dict[str, Any]:
+    """The fields of a decision with its signature. Nothing but what is signed stands in it."""
+    gate = workspace.settings.gate
+    work = work_under_review(history)
+    unsigned = {
+        **fields,
+        "by": signing.principal,
+        "commit": work.commit if work else None,
+        "body": "",
+        "nonce": secrets.token_hex(16),
+        "issued": now,
+        "expires": now + timedelta(hours=gate.valid_hours),
+    }
+    # The words as they will be read again: a document cannot carry every character.
+    draft = _draft(history, unsigned, now)
+    draft = Handoff.parse(draft.render(), workspace.layout.handoff(history.id, draft.seq))
+    statement = statement_of(history, draft, gate.repository)
+    if statement is None:
+        raise Refused(f"{signing.principal!r} is no name that can stand under a signed decision")
+    return {**unsigned, "reason": draft.reason, "signature": signing.sign(statement)}
+
+
+def _draft(history: History, fields: dict[str, Any], created: datetime) -> Handoff:
+    heading = {
+        "ticket": history.id,
+        "seq": history.next_seq,
+        "created": created,
+        "to": ("nobody",),
+        "parent": history.head,
+    }
+    return Handoff.model_validate({**heading, **fields})
+
+
+def _require_counted(workspace: Workspace, history: History, draft: Handoff) -> None:
+    gate = workspace.settings.gate
+    why = why_not_counted(history, draft, gate, read_signers(signers_folder(workspace.root, gate)))
+    if why:
+        raise Refused(f"the gate would not count this decision: {why}", "Nothing was published.")
+
+
+def _require_principal(decision: str, to: str) -> None:
+    if to and decision != "escalate":
+        raise Refused("only an escalation names somebody else")
+    if to and not PRINCIPAL.fullmatch(to):
+        raise Refused(f"{to!r} is not a name that can stand in allowed_signers", "For example: ada@example.org")
+
+
+def _still_waits(step: Step, seq: int) -> str:
+    """What the question waits for after an answer, such as another approval; "" when it is settled."""
+    return next((question.waiting for question in step.questions if question.seq == seq), "")
 
 
 def _is_asked(history: History, step: Step, seq: int, item: str) -> bool:
@@ -106,7 +226,7 @@ def _is_asked(history: History, step: Step, seq: int, item: str) -> bool:
         return True
     if history.damage and "human" in step.to:
         return True
-    answer = next((handoff for handoff in history.handoffs if handoff.answers == seq), None)
+    answer = next((recorded.handoff for recorded in counted_answers(history, seq)), None)
     if answer is not None:
         raise Refused(f"{item} was answered already: {answer.decision} by {answer.by}, document {answer.seq:04}")
     raise Refused(f"nothing of {history.id} waits under {item}", "See what waits with: watchbill inbox list")

@@ -93,13 +93,16 @@ class _Merger:
         if candidate.commit is None:
             return self._send_back(ticket, conflict_handoff(history, step, head, candidate))
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
-        if not reviewed(history, routing, attempts, candidate.commit) and not checked_again(history, candidate.commit):
+        gate = self.workspace.settings.gate
+        known = reviewed(history, routing, attempts, candidate.commit, gate)
+        if not known and not checked_again(history, candidate.commit):
             sent_back = self._check_again(ticket, history, step, head, candidate.commit)
             if sent_back is not None:
                 return sent_back
             history = self.workspace.history(ticket)
         tip = self.repo.head_of(branch_of(ticket))
-        reasons = refusals(history, routing, attempts, tip, candidate.commit)
+        files = self.repo.diff_stat(head, candidate.commit).files
+        reasons = refusals(history, routing, attempts, tip, candidate.commit, gate, files)
         if reasons:
             self.say(ticket, f"is not merged: {reasons[0]}")
             return Result(ticket, "refused", reasons=tuple(reasons))
@@ -141,7 +144,7 @@ class _Merger:
     def _not_settled_before(self, history: History, findings: tuple[Finding, ...]) -> list[Finding]:
         """The findings that hold a merge up and that no verdict which stands has carried already."""
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
-        standing = verdicts(history, routing, attempts).values()
+        standing = verdicts(history, routing, attempts, self.workspace.settings.gate).values()
         known = {finding.fingerprint for verdict in standing for finding in verdict.findings}
         return [item for item in findings if holds_up(routing, item) and item.fingerprint not in known]
 
@@ -190,9 +193,10 @@ class _Merger:
         if work is None or not work.handoff.base or not step.commit or not self.repo.is_ancestor(step.commit, head):
             return None
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
+        gate = self.workspace.settings.gate
         for commit in self.repo.commits_between(work.handoff.base, head):
             if commit.trailers.get("Watchbill-Ticket") == history.id and step.commit in commit.parents:
-                known = reviewed(history, routing, attempts, commit.id) or checked_again(history, commit.id)
+                known = reviewed(history, routing, attempts, commit.id, gate) or checked_again(history, commit.id)
                 if known:
                     return commit.id
         return None

@@ -48,7 +48,19 @@ COMMENTS = {
     "checks.test": "A shell line that runs the tests. {junit} in it is replaced by the path where JUnit XML is wanted.",
     "checks.timeout_seconds": "A run of either that takes longer is stopped, and counts as failed.",
     "gate": "How your decisions are proven.",
-    "gate.require": '"folder": an edit of the inbox file counts, which is as safe as the sandbox.',
+    "gate.require": '"folder": an edit of the inbox file counts, which is as safe as the sandbox. "signature": only '
+    "what\n# you signed counts; `watchbill gate setup` sets it up and writes this line.",
+    "gate.signers": "The folder with allowed_signers, revoked_keys and accepted_unsigned. No agent may write there.",
+    "gate.repository": "The id under which decisions are signed; `watchbill gate setup` makes it. Never change it.",
+    "gate.key": "Where your private key lies, which signs. Another person names theirs with --key.",
+    "gate.unprotected_key": "true if your key has no passphrase: then the gate is called advisory on every page.",
+    "gate.valid_hours": "So long after signing may a decision be published.",
+    "gate.approvals": "How many people must agree before an approval or a dismissal counts.",
+    "gate.approvals_for": 'For which questions: severities and paths, such as ["critical", "src/auth/**"]; [] for all.',
+    "gate.protected": "Paths that a human is always asked about before a merge. A name without / counts in every "
+    "folder.",
+    "gate.escalate_after_days": "A question that nobody answers for so long reaches the next of escalate_to. 0: never.",
+    "gate.escalate_to": "Whom, in this order, by the names in allowed_signers.",
     "sandbox": "Where every command of a model and every check runs: it can write its worktree and nothing else.",
     "sandbox.mode": '"auto" takes what holds on this machine: "bubblewrap" or else "landlock" (Linux), "seatbelt" '
     '(macOS).\n# "none" runs unconfined, at your own risk, and is stamped on every record.',

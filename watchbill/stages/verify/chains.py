@@ -87,7 +87,7 @@ def _sha_before(history: History, index: int) -> str | None:
 
 
 def _answered(history: History, seq: int) -> bool:
-    return any(handoff.sender == "human" and handoff.answers == seq for handoff in history.handoffs)
+    return any(handoff.sender == "human" and handoff.answers == seq for handoff in history.counted)
 
 
 def _damaged_numbers(history: History) -> Iterator[int]:

@@ -21,7 +21,10 @@ def check_decisions(workspace: Workspace, history: History, found: Findings) -> 
     """Check every human decision of one history, and every approval that a build names."""
     for index, recorded in enumerate(history.documents):
         before = replace(history, documents=history.documents[:index])
-        if recorded.handoff.sender == "human":
+        why = history.void.get(recorded.handoff.seq)
+        if why:
+            found.violation(recorded.path, f"the decision does not count: {why}")
+        elif recorded.handoff.sender == "human":
             _check_decision(workspace, before, recorded, history, found)
         elif recorded.handoff.approval is not None:
             _check_approval(before, recorded, found)
@@ -34,7 +37,8 @@ def _check_decision(workspace: Workspace, before: History, recorded: Recorded, w
     if decision.answers is None:
         found.violation(recorded.path, f"the decision {decision.decision!r} answers no document")
         return
-    state = read_state(before, workspace.routing, workspace.settings.limits.max_attempts)
+    settings = workspace.settings
+    state = read_state(before, workspace.routing, settings.limits.max_attempts, settings.gate)
     why_not = _why_no_answer(workspace.layout, before, whole, decision, asked=set(state.open))
     if why_not:
         found.violation(recorded.path, why_not)
@@ -48,10 +52,12 @@ def _check_decision(workspace: Workspace, before: History, recorded: Recorded, w
 def _why_no_answer(layout: Layout, before: History, whole: History, decision: Handoff, asked: set[int]) -> str:
     """Why a decision answers nothing, or "". `asked` are the questions that are open by today's routing."""
     seq = decision.answers or 0
-    earlier = next((item for item in before.handoffs if item.sender == "human" and item.answers == seq), None)
+    if seq in asked:
+        return ""
+    earlier = next((item for item in before.counted if item.sender == "human" and item.answers == seq), None)
     if earlier is not None:
         return f"document {seq:04} was answered already, by document {earlier.seq:04}"
-    if seq in asked or seq in {one.seq for one in lost_documents(whole, layout)}:
+    if seq in {one.seq for one in lost_documents(whole, layout)}:
         return ""
     subject = before.document(seq)
     if subject is None:
@@ -68,6 +74,6 @@ def _why_no_answer(layout: Layout, before: History, whole: History, decision: Ha
 
 def _check_approval(before: History, recorded: Recorded, found: Findings) -> None:
     approval = before.document(recorded.handoff.approval or 0)
-    if approval is None or approval.handoff.sender != "human":
+    if approval is None or approval.handoff.sender != "human" or approval.handoff.seq in before.void:
         what = f"it names document {recorded.handoff.approval:04} as its approval, which is no decision of a human"
         found.violation(recorded.path, what)

@@ -133,7 +133,7 @@ class _Merges:
             return
         work = commit.parents[1] if len(commit.parents) == 2 else None
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
-        reasons = refusals(history, routing, attempts, work, commit.id)
+        reasons = refusals(history, routing, attempts, work, commit.id, self.workspace.settings.gate)
         if reasons:
             self.found.violation(place, f"{name} was merged for {ticket} unapproved: {reasons[0]}")
         elif is_held(self.workspace.layout.lock("merge")):
@@ -146,7 +146,9 @@ class _Merges:
         ticket = before.ticket or Ticket(id=before.id, title=before.id)
         as_it_was = replace(before, ticket=ticket.model_copy(update={"status": "open"}), damage=())
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
-        reasons = refusals(as_it_was, routing, attempts, recorded.handoff.commit, merged)
+        files = recorded.handoff.verified.files if recorded.handoff.verified else ()
+        gate = self.workspace.settings.gate
+        reasons = refusals(as_it_was, routing, attempts, recorded.handoff.commit, merged, gate, files)
         if reasons:
             self.found.note(recorded.path, f"under today's routing and limits it would not be merged: {reasons[0]}")
 
@@ -166,7 +168,7 @@ def _why_not_approved(before: History, landing: Handoff, merged: str, workspace:
         yield f"its outcome is {landing.outcome!r}"
     if landing.candidate != merged:
         yield f"the candidate that it names is {(landing.candidate or 'nothing')[:10]}"
-    yield from objections(before.handoffs, landing.commit, merged, workspace.routing)
+    yield from objections(before.counted, landing.commit, merged, workspace.routing)
 
 
 def _what_disagrees(landing: Handoff, commit: Commit, history: History | None, named: str) -> Iterator[str]:

@@ -237,12 +237,12 @@ def _names_a_document(history: History | None, sha: str) -> bool:
 
 
 def _answer_to(history: History | None, seq: int) -> Handoff | None:
-    answers = (item for item in history.handoffs if item.sender == "human" and item.answers == seq) if history else ()
+    answers = (item for item in history.counted if item.sender == "human" and item.answers == seq) if history else ()
     return next(iter(answers), None)
 
 
 def _was_ended(history: History | None) -> bool:
-    return history is not None and any(handoff.decision in ("close", "reject") for handoff in history.handoffs)
+    return history is not None and any(handoff.decision in ("close", "reject") for handoff in history.counted)
 
 
 def _handed_over(record: SessionRecord) -> Iterable[tuple[str, str]]:

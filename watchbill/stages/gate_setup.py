@@ -1,0 +1,233 @@
+"""Gate setup: from now on decisions are signed.
+
+Owns the files that say whose signature counts, and the few lines of the settings that switch the gate over. The trial
+signature comes first and the settings last, so a set-up that fails half-way leaves the gate as it was. Never touches a
+private key but to make a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from watchbill.documents.settings import Settings
+from watchbill.documents.statement import NAMESPACE
+from watchbill.errors import Misconfigured, Refused
+from watchbill.files.publish import replace
+from watchbill.files.settings_file import parse
+from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, Signers, holds, read_signers, signers_folder
+from watchbill.history import histories_on_disk, read_history
+from watchbill.layout import PRINCIPAL, SETTINGS_FILE, TICKET_ID
+from watchbill.signer import principals_of, require_fit
+from watchbill.tools import signing
+from watchbill.tools.signing import Key
+from watchbill.workspace import Workspace
+
+HEADS = {
+    SIGNERS: "# Who may sign decisions, as ssh-keygen reads it: names, options such as valid-before, the public key.\n",
+    REVOKED: "# Public keys whose signatures count no more, whenever they were made: one to a line.\n",
+    ACCEPTED: "# Decisions from before they had to be signed, which the owner accepted: sha256 and document.\n",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the owner chose: a key that exists, or where to make one; the name to sign under."""
+
+    key: Path | None
+    new: Path | None
+    hardware: bool
+    principal: str
+    unprotected: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The gate for a person to read. `signers` are the lines of allowed_signers."""
+
+    words: str
+    folder: Path
+    signers: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """One JSON document."""
+        return {
+            "gate": self.words,
+            "folder": str(self.folder),
+            "signers": list(self.signers),
+            "settings": dict(self.settings),
+        }
+
+    def lines(self) -> list[str]:
+        """A few lines for a terminal."""
+        facts = [f"  {key}: {value}" for key, value in self.settings.items() if value]
+        return [self.words, *facts, *(f"  may sign: {line}" for line in self.signers)]
+
+
+def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
+    """Switch the gate over to signed decisions. Returns what was done, a line each. Raises `Refused`."""
+    gate = workspace.settings.gate
+    folder = signers_folder(workspace.root, gate)
+    _require_name(choice.principal)
+    _require_out_of_reach(workspace, folder)
+    key = _key(choice)
+    require_fit(key, choice.unprotected)
+    line = _line(choice.principal, key.public)
+    _try(key, choice.principal, line, now)
+    done = [f"{choice.principal} signs with {key.path} ({key.kind})"]
+    if _add_line(folder, choice.principal, key.public):
+        done.append(f"{folder / SIGNERS} says so")
+    if not (folder / REVOKED).exists():
+        replace(folder / REVOKED, HEADS[REVOKED].encode())
+    if gate.require == "folder":
+        accepted = _accept_what_was_decided(workspace, folder)
+        done += [f"{accepted} decision(s) from before stay as they are"] if accepted else []
+    weak = choice.unprotected and not key.is_hardware and (signing.is_unprotected(key.path) or signing.is_in_agent(key))
+    values: dict[str, str | bool] = {
+        "require": "signature",
+        "repository": gate.repository or secrets.token_hex(16),
+        "key": str(key.path),
+        "unprotected_key": weak,
+    }
+    done.append(_write_settings(workspace, values))
+    return [*done, holds(Workspace(workspace.root).settings).words]
+
+
+def allow(workspace: Workspace, name: str, public: Path) -> str:
+    """Let `name` sign with the public key at `public`. Raises `Refused`."""
+    _require_name(name)
+    folder = signers_folder(workspace.root, workspace.settings.gate)
+    line = signing.read_public(public)
+    added = _add_line(folder, name, line)
+    return f"{name} may sign decisions" if added else f"{name} could sign already"
+
+
+def describe(workspace: Workspace) -> Shown:
+    """The gate that holds. Raises `Misconfigured` when it cannot be read."""
+    gate = workspace.settings.gate
+    folder = signers_folder(workspace.root, gate)
+    allowed = read_signers(folder).allowed if gate.require == "signature" else b""
+    lines = (line.strip() for line in allowed.decode("utf-8", "replace").splitlines())
+    signers = tuple(line for line in lines if line and not line.startswith("#"))
+    return Shown(holds(workspace.settings).words, folder, signers, gate.model_dump(mode="json"))
+
+
+def _key(choice: Choice) -> Key:
+    if choice.new is None:
+        if choice.key is None:
+            raise Misconfigured("it is not known which key signs", "Name it with --key, or make one with --new PATH.")
+        return signing.read_key(choice.key)
+    path = choice.new.expanduser()
+    signing.make_key(path, choice.hardware, f"watchbill decisions of {choice.principal}")
+    return signing.read_key(path)
+
+
+def _require_name(name: str) -> None:
+    if not PRINCIPAL.fullmatch(name):
+        raise Refused(f"{name!r} is not a name that can stand in {SIGNERS}", "Choose one with --as, such as ada.")
+
+
+def _require_out_of_reach(workspace: Workspace, folder: Path) -> None:
+    """An agent writes its worktree; those lie in the engine's own folder. The repository is what it changes."""
+    place = folder.resolve()
+    for reach in (workspace.layout.private.resolve(), workspace.repo):
+        if place == reach or place.is_relative_to(reach):
+            hint = 'Name another folder in [gate] signers; "gate" is the usual one.'
+            raise Refused(f"{folder} is where agents work, so nothing there can say who may sign", hint)
+
+
+def _try(key: Key, principal: str, line: str, now: datetime) -> None:
+    """A key that cannot sign is found now, not when a decision waits."""
+    trial = b"watchbill: a trial of this key"
+    why = signing.verify(trial, signing.sign(trial, key.path, NAMESPACE), principal, NAMESPACE, line.encode(), b"", now)
+    if why:
+        raise Refused(f"the trial signature of {key.path} does not count: {why}")
+
+
+def _line(name: str, public: str) -> str:
+    return f'{name} namespaces="{NAMESPACE}" {public}\n'
+
+
+def _add_line(folder: Path, name: str, public: str) -> bool:
+    """Add a line to allowed_signers. False when the name has that key already."""
+    path = folder / SIGNERS
+    text = path.read_text("utf-8") if path.exists() else HEADS[SIGNERS]
+    known = principals_of(text.encode(), Key(path, public.split()[0], public))
+    if name in known:
+        return False
+    if known:
+        raise Refused(f"that key signs as {' and '.join(known)} already", "Two names for one key would be one person.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace(path, (text if text.endswith("\n") or not text else text + "\n").encode() + _line(name, public).encode())
+    return True
+
+
+def _accept_what_was_decided(workspace: Workspace, folder: Path) -> int:
+    """Write down which decisions were made while an edit of the folder counted, so that they go on counting."""
+    known: Signers | None = read_signers(folder)
+    found = {
+        recorded.sha: f"{ticket}/{recorded.handoff.seq:04}"
+        for ticket in histories_on_disk(workspace.layout)
+        if TICKET_ID.fullmatch(ticket)
+        for recorded in read_history(workspace.layout, ticket, None).documents
+        if recorded.handoff.sender == "human" and not (known and recorded.sha in known.accepted)
+    }
+    if found:
+        path = folder / ACCEPTED
+        text = path.read_text("utf-8") if path.exists() else HEADS[ACCEPTED]
+        replace(path, (text + "".join(f"{sha}  {name}\n" for sha, name in found.items())).encode())
+    return len(found)
+
+
+def _write_settings(workspace: Workspace, values: Mapping[str, str | bool]) -> str:
+    """Change a few lines of `[gate]` and nothing else; where that cannot be done, its owner is told the lines."""
+    path = workspace.layout.settings
+    text = path.read_text("utf-8-sig")
+    wanted = workspace.settings.model_copy(update={"gate": workspace.settings.gate.model_copy(update=dict(values))})
+    changed = _with_values(text, "gate", values)
+    if not _reads_as(changed, path, wanted):
+        lines = "".join(f"\n    {key} = {_toml(value)}" for key, value in values.items())
+        raise Refused(f"{SETTINGS_FILE} is not written as a machine can change it", f"Write under [gate]:{lines}")
+    replace(path, changed.encode())
+    return f"{SETTINGS_FILE} requires signatures from now on"
+
+
+def _reads_as(text: str, path: Path, wanted: Settings) -> bool:
+    try:
+        return parse(text.encode(), path, Settings) == wanted
+    except Misconfigured:
+        return False
+
+
+def _with_values(text: str, table: str, values: Mapping[str, str | bool]) -> str:
+    """A TOML text with some keys of one table set: a line that is there is changed, the others follow the header."""
+    lines = text.splitlines(keepends=True)
+    header = next((at for at, line in enumerate(lines) if re.match(rf"\s*\[\s*{table}\s*\]", line)), None)
+    if header is None:
+        lines += ["\n" if lines and lines[-1].endswith("\n") else "\n\n", f"[{table}]\n"]
+        header = len(lines) - 1
+    end = next((at for at in range(header + 1, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+    for key, value in values.items():
+        new = f"{key} = {_toml(value)}\n"
+        at = _line_of(lines[header + 1 : end], key)
+        if at is None:
+            lines.insert(header + 1, new)
+            end += 1
+        else:
+            lines[header + 1 + at] = new
+    return "".join(lines)
+
+
+def _line_of(lines: Iterable[str], key: str) -> int | None:
+    return next((at for at, line in enumerate(lines) if re.match(rf"\s*{key}\s*=", line)), None)
+
+
+def _toml(value: str | bool) -> str:
+    return json.dumps(value, ensure_ascii=False)
