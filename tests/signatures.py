@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,17 +127,25 @@ SK = b"sk-ssh-ed25519@openssh.com"
 def _add(one: tuple[int, int], two: tuple[int, int]) -> tuple[int, int]:
     (x1, y1), (x2, y2) = one, two
     product = _D * x1 * x2 * y1 * y2 % _P
-    x = (x1 * y2 + x2 * y1) * pow(1 + product, _P - 2, _P) % _P
-    return x, (y1 * y2 + x1 * x2) * pow(1 - product, _P - 2, _P) % _P
+    inverse = pow(1 - product * product, _P - 2, _P)
+    x = (x1 * y2 + x2 * y1) * (1 - product) * inverse % _P
+    return x, (y1 * y2 + x1 * x2) * (1 + product) * inverse % _P
 
 
-def _times(number: int, point: tuple[int, int]) -> tuple[int, int]:
+def _times_base(number: int) -> tuple[int, int]:
     found = (0, 1)
-    while number:
-        if number & 1:
+    for place, point in enumerate(_doubles()):
+        if number >> place & 1:
             found = _add(found, point)
-        point, number = _add(point, point), number >> 1
     return found
+
+
+@cache
+def _doubles() -> list[tuple[int, int]]:
+    points = [_base()]
+    for _ in range(255):
+        points.append(_add(points[-1], points[-1]))
+    return points
 
 
 def _base() -> tuple[int, int]:
@@ -174,9 +183,9 @@ class HardwareKey:
         half[31] = half[31] & 63 | 64
         return int.from_bytes(half, "little")
 
-    @property
+    @cached_property
     def _point(self) -> bytes:
-        return _packed(_times(self._secret, _base()))
+        return _packed(_times_base(self._secret))
 
     @property
     def blob(self) -> bytes:
@@ -196,7 +205,7 @@ class HardwareKey:
         told = bytes([self.flags]) + struct.pack(">I", 7)
         signed = hashlib.sha256(b"ssh:").digest() + told + hashlib.sha256(message).digest()
         once = _number(hashlib.sha512(self.seed).digest()[32:], signed)
-        point = _packed(_times(once, _base()))
+        point = _packed(_times_base(once))
         proof = (once + _number(point, self._point, signed) * self._secret) % _ORDER
         inner = _string(SK) + _string(point + proof.to_bytes(32, "little")) + told
         return armored(b"SSHSIG" + struct.pack(">I", 1) + _string(self.blob) + namespace + _string(inner))

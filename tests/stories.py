@@ -12,9 +12,10 @@ from typing import Any
 
 from watchbill.documents.handoff import Finding, Handoff
 from watchbill.documents.routing import Routing
+from watchbill.documents.settings import Gate
 from watchbill.documents.ticket import Ticket
 from watchbill.history import History, Recorded
-from watchbill.rules.next_step import Step, next_step
+from watchbill.rules.next_step import ONE_ANSWER, Step, next_step
 
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 ONE, TWO, THREE = "1" * 40, "2" * 40, "3" * 40
@@ -43,11 +44,17 @@ class Story:
     """A history that grows by one document with each call; every method returns the story itself."""
 
     def __init__(
-        self, ticket: Ticket | None = None, routing: Routing | None = None, max_attempts: int = 3, known: bool = True
+        self,
+        ticket: Ticket | None = None,
+        routing: Routing | None = None,
+        max_attempts: int = 3,
+        known: bool = True,
+        gate: Gate = ONE_ANSWER,
     ) -> None:
         own = ticket or a_ticket()
         self.routing = routing or Routing()
         self.max_attempts = max_attempts
+        self.gate = gate
         self.history = History(id=own.id, ticket=own if known else None, ticket_sha="0" * 64)
 
     def add(self, sender: str, outcome: str, **more: Any) -> Story:
@@ -90,14 +97,14 @@ class Story:
         finding = a_finding("medium", "conflict", rule="merge-conflict", source="merge")
         return self.merge("fail", finding, commit=commit, reason="it conflicts with what was merged meanwhile")
 
-    def human(self, decision: str, answers: int | None = None) -> Story:
+    def human(self, decision: str, answers: int | None = None, by: str = "Ada", **more: Any) -> Story:
         """A human's answer, to the newest document if nothing else is said."""
         seq = self.history.next_seq - 1 if answers is None else answers
-        return self.add("human", "pass", decision=decision, answers=seq, by="Ada")
+        return self.add("human", "pass", decision=decision, answers=seq, by=by, **more)
 
     @property
     def step(self) -> Step:
-        return next_step(self.history, self.routing, self.max_attempts)
+        return next_step(self.history, self.routing, self.max_attempts, self.gate)
 
     @property
     def asked(self) -> list[int]:

@@ -77,7 +77,9 @@ def name_of_signers(root: Path, gate: Gate) -> str:
     if gate.require == "folder":
         return ""
     folder = signers_folder(root, gate)
-    return sha256(b"\0".join(sha256(_read(folder / name, optional=True)).encode() for name in (SIGNERS, REVOKED, ACCEPTED)))
+    return sha256(
+        b"\0".join(sha256(_read(folder / name, optional=True)).encode() for name in (SIGNERS, REVOKED, ACCEPTED))
+    )
 
 
 def judged(history: History, gate: Gate, root: Path) -> History:

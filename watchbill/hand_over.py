@@ -14,6 +14,7 @@ from typing import Any
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.redacted import redacted
 from watchbill.errors import Stale
+from watchbill.gate import holds
 from watchbill.history import History, Recorded, append
 from watchbill.inbox import ask
 from watchbill.rules.next_step import Step, next_step
@@ -46,7 +47,7 @@ def hand_over(
         except Stale:
             continue
         step = step_of(workspace, history)
-        ask(workspace.layout, history, step, now, _diff_for(step, history, diff))
+        ask(workspace.layout, history, step, now, _diff_for(step, history, diff), holds(workspace.settings))
         return handoff, step
     raise Stale(f"{ticket} is written to by too many at once", "Run it again.")
 

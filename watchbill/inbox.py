@@ -19,6 +19,7 @@ from watchbill.documents.redacted import redacted
 from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import publish
 from watchbill.files.visible import visible
+from watchbill.gate import Holds
 from watchbill.history import History
 from watchbill.layout import ITEM_ID, Layout, item_id
 from watchbill.rules.next_step import Question, Step
@@ -28,7 +29,7 @@ from watchbill.tools.redaction import redact
 DIFF, EVIDENCE, WORDS = 40_000, 2_500, 8_000
 
 HOW_TO_ANSWER = """\
-Write one word after `decision:` above and save this file, or run one of
+Write one word after `decision:` above and save this file{sign}, or run one of
 
     watchbill inbox approve {item} -m "why"     the proposal goes ahead
     watchbill inbox dismiss {item} -m "why"     it is wrong or accepted: go on
@@ -70,14 +71,16 @@ def count_open(layout: Layout) -> int:
     return len(list(_files(layout)))
 
 
-def ask(layout: Layout, history: History, step: Step, now: datetime, diff: str = "") -> list[str]:
+def ask(
+    layout: Layout, history: History, step: Step, now: datetime, diff: str = "", gate: Holds | None = None
+) -> list[str]:
     """Publish an item for every question that has none yet. Returns the ids of the new ones."""
     asked = []
     for question in step.questions:
         item = item_id(history.id, question.seq)
         if is_known(layout, item):
             continue
-        page = _page(history, question, now, diff)
+        page = _page(history, question, now, diff, gate)
         if _publish_once(layout.inbox_item(item), page):
             asked.append(item)
     return asked
@@ -170,7 +173,7 @@ def _publish_once(path: Path, page: InboxItem) -> bool:
     return True
 
 
-def _page(history: History, question: Question, now: datetime, diff: str) -> InboxItem:
+def _page(history: History, question: Question, now: datetime, diff: str, gate: Holds | None) -> InboxItem:
     recorded = history.document(question.subject)
     subject = recorded.handoff if recorded else None
     title = history.ticket.title if history.ticket else history.id
@@ -180,7 +183,8 @@ def _page(history: History, question: Question, now: datetime, diff: str) -> Inb
         f"**Why you are asked:** {one_line(question.why)}",
         f"**Proposal:** {one_line(question.proposal)}",
         "## How to answer",
-        _how(item),
+        _how(item, gate),
+        *_about_the_gate(question, gate),
     ]
     if subject is not None:
         parts += _about(subject)
@@ -204,8 +208,20 @@ def _page(history: History, question: Question, now: datetime, diff: str) -> Inb
     )
 
 
-def _how(item: str) -> str:
-    return HOW_TO_ANSWER.format(item=item).rstrip()
+def _how(item: str, gate: Holds | None = None) -> str:
+    sign = ", then sign it with `watchbill inbox sign`" if gate and gate.require == "signature" else ""
+    return HOW_TO_ANSWER.format(item=item, sign=sign).rstrip()
+
+
+def _about_the_gate(question: Question, gate: Holds | None) -> Iterable[str]:
+    """What an answer takes, and how far the gate can be trusted."""
+    if question.needs > 1 or question.waits_for:
+        yield f"It {one_line(question.waiting)}."
+    if question.protected:
+        yield "Protected paths that it changes:"
+        yield "\n".join(f"- {code(path)}" for path in question.protected[:50])
+    if gate:
+        yield f"({gate.words})"
 
 
 def _about(subject: Handoff) -> list[str]:

@@ -16,6 +16,7 @@ from watchbill.errors import Damaged, Stale
 from watchbill.files.publish import TEMPORARY_SUFFIX, move, publish, sha256
 from watchbill.files.quarantine import set_aside
 from watchbill.files.scratch import abandoned
+from watchbill.gate import holds
 from watchbill.hand_over import step_of
 from watchbill.history import histories_on_disk, read_history
 from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreadable
@@ -161,7 +162,7 @@ def _publish_missing_questions(workspace: Workspace, seen: Overview, now: dateti
         if all(is_known(workspace.layout, item) for item in items):
             continue
         history = workspace.history(ticket)
-        for item in ask(workspace.layout, history, step_of(workspace, history), now):
+        for item in ask(workspace.layout, history, step_of(workspace, history), now, gate=holds(workspace.settings)):
             yield f"asked again what a run that died could not ask: {item}"
 
 

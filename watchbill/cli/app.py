@@ -216,10 +216,15 @@ def merge(json: Json = False) -> None:
 def inbox_list(json: Json = False) -> None:
     """List what waits for you."""
     from watchbill.cli import show
+    from watchbill.gate import holds
     from watchbill.inbox import open_items, unreadable
+    from watchbill.stages.report import reminders
 
-    layout = begin.workspace().layout
-    show.inbox(open_items(layout), unreadable(layout), json)
+    opened = begin.workspace()
+    items, damaged = open_items(opened.layout), unreadable(opened.layout)
+    show.inbox(items, damaged, json)
+    if items and not json:
+        show.gate(holds(opened.settings).words, reminders(opened, begin.now()))
 
 
 @inbox.command("show")
@@ -306,7 +311,7 @@ def status(json: Json = False) -> None:
     from watchbill.cli import show
     from watchbill.stages.report import status as read
 
-    show.status(read(begin.workspace()), json)
+    show.status(read(begin.workspace(), begin.now()), json)
 
 
 @app.command()

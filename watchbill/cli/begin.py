@@ -75,6 +75,11 @@ def take_answers(opened: Workspace) -> None:
         note(f"{answer.item}: {answer.decision} (from the file){onward}")
     for trouble in troubles:
         note(trouble)
+    if opened.settings.gate.escalate_after_days:
+        from watchbill.stages.report import reminders
+
+        for line in reminders(opened, now()):
+            note(line)
 
 
 def logger(opened: Workspace) -> Any:

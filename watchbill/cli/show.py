@@ -151,6 +151,13 @@ def inbox(items: list[Waiting], damaged: list[Damaged], json: bool) -> None:
         print("read one with: watchbill inbox show ITEM")
 
 
+def gate(words: str, reminders: list[str]) -> None:
+    """The gate that an answer has to pass, and what still waits for whom."""
+    for line in reminders:
+        print(f"  ! {plain(line)}")
+    print(plain(words))
+
+
 def inbox_item(layout: Layout, item: str, json: bool) -> None:
     from watchbill.documents.inbox_item import InboxItem
     from watchbill.layout import ITEM_ID
@@ -176,7 +183,8 @@ def history(found: History, json: bool) -> None:
             {"sha256": recorded.sha, **recorded.handoff.model_dump(mode="json", by_alias=True, exclude_none=True)}
             for recorded in found.documents
         ]
-        as_json({"ticket": found.id, "documents": documents, "damage": list(found.damage)})
+        void = {f"{seq:04}": why for seq, why in found.void.items()}
+        as_json({"ticket": found.id, "documents": documents, "damage": list(found.damage), "void": void})
         return
     if not found.documents:
         print(f"nothing has happened to {found.id} yet")
@@ -186,6 +194,8 @@ def history(found: History, json: bool) -> None:
         onward = " and ".join(handoff.to)
         head = f"{handoff.seq:04}  {handoff.created:%Y-%m-%d %H:%M}  {handoff.sender} → {onward}: {what}"
         print(f"{head}{' (no model)' if handoff.degraded else ''}")
+        if handoff.seq in found.void:
+            print(f"      ! it does not count: {plain(found.void[handoff.seq])}")
         if words:
             print(f"      {plain(words)[:220]}")
         for finding in [finding for finding in handoff.findings if finding.severity != "info"][:10]:
@@ -201,11 +211,14 @@ def status(found: Status, json: bool) -> None:
         as_json(found.as_json())
         return
     print(f"{plain(found.name)}: {_counts(found)}")
+    print(f"  {plain(found.gate)}")
     if found.paused:
         print(f"  {plain(found.paused)}")
     if found.waiting:
         print(f"\nwaits for you ({len(found.waiting)}):")
         table((w.item.id, w.item.severity or "-", w.item.title) for w in found.waiting)
+    for reminder in found.reminders:
+        print(f"  ! {plain(reminder)}")
     moving = [s for s in found.tickets if s.state not in ("merged", "closed", "rejected", "human")]
     if moving:
         print("\nunder way:")

@@ -13,15 +13,16 @@ from watchbill.documents.handoff import Handoff
 from watchbill.documents.ticket import Ticket
 from watchbill.history import History
 from watchbill.layout import AGENTS
-from watchbill.rules.next_step import Step
+from watchbill.rules.next_step import Question, Step
 
 
 class Card(NamedTuple):
     """One ticket. `created` is a day such as 2026-11-20, `latest` the time of the newest document; both may be empty.
 
     `to`, `reason`, `ended` and `approval` are its step's. `reads` are the documents that each agent of `to` reads
-    first, `questions` the documents that a human is asked about, `merged` the commit that landed, `void` the decisions that do not count,
-    each with the reason.
+    first, `questions` the documents that a human is asked about, `merged` the commit that landed, `void` the decisions
+    that do not count, each with the reason. `asked` says of each question the document, when it was asked, and what it
+    waits for besides one answer of anybody's.
     """
 
     ticket: str
@@ -39,6 +40,7 @@ class Card(NamedTuple):
     latest: str
     merged: str | None
     void: tuple[tuple[int, str], ...] = ()
+    asked: tuple[tuple[int, str, str], ...] = ()
 
     @property
     def state(self) -> str:
@@ -72,7 +74,14 @@ def card_of(ticket: Ticket, history: History, step: Step) -> Card:
         latest=max(handoff.created for handoff in handoffs).astimezone(UTC).isoformat() if handoffs else "",
         merged=merge.merged if merge else None,
         void=tuple(sorted(history.void.items())),
+        asked=tuple(_asked(history, question) for question in step.questions),
     )
+
+
+def _asked(history: History, question: Question) -> tuple[int, str, str]:
+    recorded = history.document(question.seq)
+    asked = recorded.handoff.created.astimezone(UTC).isoformat() if recorded else ""
+    return question.seq, asked, question.waiting if question.needs > 1 or question.waits_for else ""
 
 
 def to_read(handoffs: tuple[Handoff, ...], agent: str, step: Step) -> list[int]:

@@ -12,7 +12,7 @@ later by dating its document back, where the ticket has moved on since.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from watchbill.documents.handoff import Handoff, Outcome
 from watchbill.documents.settings import Gate
@@ -132,11 +132,19 @@ def waits_for(before: History, answers: int, at: Handoff, gate: Gate) -> tuple[s
     return (asked.handoff.escalated_to, *gate.escalated(asked.handoff.created, at.created))
 
 
+def overdue(asked: datetime, gate: Gate, now: datetime) -> str:
+    """What has become of a question by its age, or "": nobody answers it for it, but it reaches somebody else."""
+    if not gate.periods(asked, now):
+        return ""
+    names = gate.escalated(asked, now)
+    return f"unanswered for {(now - asked).days} days" + (f", so it went on to {' and '.join(names)}" if names else "")
+
+
 def _says(decision: Handoff, name: str) -> bool:
     return bool(getattr(decision, name) != type(decision).model_fields[name].get_default(call_default_factory=True))
 
 
-def _moment(moment: object) -> str:
+def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 

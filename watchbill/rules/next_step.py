@@ -18,7 +18,7 @@ from watchbill.rules.protected import protected_among
 Kind = Literal["fix", "accept", "again"]
 NOT_THE_BUILDERS = ("no-checks", "checks-unavailable")
 # A gate at which every question takes one answer and no path is protected.
-ONE_ANSWER = Gate()
+ONE_ANSWER = Gate(protected=())
 # Stands for the files of a list that was too long to be kept whole.
 MORE_FILES = "(more files than the document holds)"
 

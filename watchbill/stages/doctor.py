@@ -20,12 +20,15 @@ from urllib.parse import urlsplit
 
 from watchbill.errors import Misconfigured, WatchbillError
 from watchbill.files.quarantine import reasons
+from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, holds, read_signers, signers_folder
 from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
+from watchbill.signer import require_fit
 from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
 from watchbill.tools.sandbox import attempt_forbidden_acts, choose, control_groups
+from watchbill.tools.signing import has_ssh_keygen, read_key
 from watchbill.workspace import Workspace
 
 # What stands in the way of each act inside a sandbox that holds.
@@ -58,6 +61,8 @@ _STOPPED_BY = {
     },
 }
 _LONGEST_ANSWER = 10
+_BY_FOLDER = 'require = "folder": whoever can edit inbox/ decides; as safe as the sandbox, which keeps the agents out'
+_BETTER_KEY = "Give your key a passphrase (ssh-keygen -p -f KEY), then run: watchbill gate setup"
 
 
 @dataclass(frozen=True)
@@ -270,9 +275,35 @@ def _inbox(workspace: Workspace) -> Iterable[Line]:
 
 
 def _gate(workspace: Workspace) -> Iterable[Line]:
-    if workspace.settings.sandbox.mode == "none":
-        text = "ADVISORY only: without a sandbox, a command of an agent could write your answer itself"
-        yield Line("gate", "problem", text, 'Set [sandbox] mode = "auto".')
+    gate, found = workspace.settings.gate, holds(workspace.settings)
+    if found.advisory:
+        hint = 'Set [sandbox] mode = "auto".' if workspace.settings.sandbox.mode == "none" else _BETTER_KEY
+        yield Line("gate", "problem", f"ADVISORY only: {found.advisory}", hint)
+    if gate.require == "folder":
+        if not found.advisory:
+            yield Line("gate", "ok", _BY_FOLDER)
+        return
+    if not has_ssh_keygen():
+        yield Line("gate", "problem", "ssh-keygen was not found on PATH", "Install it (openssh-client).")
+    folder = signers_folder(workspace.root, gate)
+    signers = read_signers(folder)
+    yield Line("gate", "ok", f'require = "signature": only what a key in {folder / SIGNERS} signed counts')
+    for name in (SIGNERS, REVOKED, ACCEPTED):
+        path = folder / name
+        if path.exists() and path.stat().st_mode & 0o022:
+            yield Line("gate", "problem", f"others than you can write {path}", f"chmod go-w '{path}'")
+    for name in gate.escalate_to:
+        if name.encode() not in signers.allowed:
+            yield Line("gate", "problem", f"[gate] escalate_to names {name}, who may not sign")
+    if gate.key:
+        yield from _signing_key(Path(gate.key), gate.unprotected_key)
+
+
+def _signing_key(path: Path, unprotected_allowed: bool) -> Iterable[Line]:
+    try:
+        key = read_key(path)
+        require_fit(key, unprotected_allowed)
+    except WatchbillError as error:
+        yield Line("gate", "problem", error.reason, error.hint)
     else:
-        text = 'require = "folder": whoever can edit inbox/ decides; as safe as the sandbox, which keeps the agents out'
-        yield Line("gate", "ok", text)
+        yield Line("gate", "ok", f"decisions are signed with {key.path} ({key.kind})")

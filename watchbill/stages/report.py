@@ -6,6 +6,7 @@ Owns the gathering of the status and of the brief that ends a run. Reads only.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.session import SessionRecord
 from watchbill.files.quarantine import reasons
+from watchbill.gate import holds
 from watchbill.history import read_history
 from watchbill.inbox import Waiting, open_items, unreadable
-from watchbill.overview import overview_of
+from watchbill.layout import item_id
+from watchbill.overview import Overview, overview_of
 from watchbill.pause import why_paused
 from watchbill.rules import dependencies
 from watchbill.rules.card import Card
+from watchbill.rules.decisions import overdue
 from watchbill.session_records import records
 from watchbill.workspace import Workspace
 
@@ -42,12 +46,14 @@ class Status:
     """The whole workspace at one moment."""
 
     name: str
+    gate: str
     paused: str | None
     tickets: tuple[Standing, ...]
     waiting: tuple[Waiting, ...]
     quarantined: tuple[dict[str, str], ...]
     sessions: tuple[SessionRecord, ...]
     troubles: tuple[str, ...]
+    reminders: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,18 +63,20 @@ class Status:
         """One JSON document."""
         return {
             "name": self.name,
+            "gate": self.gate,
             "paused": self.paused,
             "counts": self.counts,
             "tickets": [vars(standing) for standing in self.tickets],
             "inbox": [waiting.item.id for waiting in self.waiting],
             "quarantined": list(self.quarantined),
             "troubles": list(self.troubles),
+            "reminders": list(self.reminders),
             "sessions": [session_json(record) for record in self.sessions[-10:]],
         }
 
 
-def status(workspace: Workspace) -> Status:
-    """How everything stands now."""
+def status(workspace: Workspace, now: datetime | None = None) -> Status:
+    """How everything stands now. `now` is what the age of a question is measured by; without it nothing is overdue."""
     seen = overview_of(workspace)
     faults = dependencies.read({ticket: card.needs for ticket, card in seen.cards.items()}).faults
     damaged = (*seen.damaged, *unreadable(workspace.layout))
@@ -79,13 +87,19 @@ def status(workspace: Workspace) -> Status:
         troubles.append(f"{len(files)} files claim the id {ticket}: {' and '.join(files)}")
     return Status(
         name=workspace.settings.project.name,
+        gate=holds(workspace.settings).words,
         paused=why_paused(workspace.layout),
         tickets=tuple(_standing(card, faults.get(card.ticket, "")) for card in seen.cards.values()),
         waiting=tuple(open_items(workspace.layout)),
         quarantined=tuple(reasons(workspace.layout.quarantine)),
         sessions=tuple(records(workspace.layout)),
-        troubles=tuple(troubles),
+        troubles=(*troubles, *(line for card in seen.cards.values() for line in _void(card))),
+        reminders=tuple(reminders(workspace, now, seen)),
     )
+
+
+def _void(card: Card) -> Iterator[str]:
+    return (f"document {seq:04} of {card.ticket} does not count: {why}" for seq, why in card.void)
 
 
 def _standing(card: Card, fault: str) -> Standing:
@@ -99,6 +113,20 @@ def _standing(card: Card, fault: str) -> Standing:
         merged=card.merged,
         latest=card.latest,
     )
+
+
+def reminders(workspace: Workspace, now: datetime | None, seen: Overview | None = None) -> list[str]:
+    """What the open questions wait for, where that is more than one answer; and those that wait for too long."""
+    found: list[str] = []
+    for card in (seen or overview_of(workspace)).cards.values():
+        for seq, asked, waiting in card.asked:
+            item = item_id(card.ticket, seq)
+            if waiting:
+                found.append(f"{item} {waiting}")
+            late = overdue(datetime.fromisoformat(asked), workspace.settings.gate, now) if now else ""
+            if late:
+                found.append(f"{item} is {late}")
+    return found
 
 
 @dataclass(frozen=True)
