@@ -7,7 +7,7 @@ noticing. It makes no document and judges none.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,12 +76,24 @@ def require_fit(key: Key, unprotected_allowed: bool) -> None:
 
 def principals_of(allowed: bytes, key: Key) -> tuple[str, ...]:
     """The names that an allowed_signers file gives to the key, patterns left out."""
-    names: list[str] = []
+    return _names(words for words in _lines(allowed) if key.public.split()[1] in words[1:])
+
+
+def names_in(allowed: bytes) -> tuple[str, ...]:
+    """Every name in an allowed_signers file, patterns left out."""
+    return _names(_lines(allowed))
+
+
+def _lines(allowed: bytes) -> Iterator[list[str]]:
     for line in allowed.decode("utf-8", "replace").splitlines():
         words = line.split()
-        if words and not line.lstrip().startswith("#") and key.public.split()[1] in words[1:]:
-            names += [name for name in words[0].strip('"').split(",") if PRINCIPAL.fullmatch(name)]
-    return tuple(dict.fromkeys(names))
+        if words and not words[0].startswith("#"):
+            yield words
+
+
+def _names(lines: Iterable[list[str]]) -> tuple[str, ...]:
+    names = (name for words in lines for name in words[0].strip('"').split(","))
+    return tuple(dict.fromkeys(name for name in names if PRINCIPAL.fullmatch(name)))
 
 
 def _named(gate: Gate, key: Path | None) -> Path:

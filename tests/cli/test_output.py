@@ -20,7 +20,8 @@ from watchbill.workspace import Workspace
 HEAVY = ("anthropic", "bandit", "git", "httpx2", "junitparser", "keyring", "pytest", "re2", "structlog", "watchdog")
 GROUPS = {
     "ticket": ("new", "list", "show", "close"),
-    "inbox": ("list", "show", "approve", "dismiss", "reject", "escalate"),
+    "inbox": ("list", "show", "approve", "dismiss", "reject", "escalate", "sign"),
+    "gate": ("setup", "allow", "show"),
     "schedule": ("show",),
 }
 SINGLE = ["init", "plan", "run", "merge", "watch", "history", "status", "verify", "pause", "resume", "demo", "doctor"]
@@ -55,6 +56,8 @@ LISTING = [
     "run qa",
     "schedule show --cron",
     "doctor",
+    "gate show",
+    "inbox sign",
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import commit_files, git, make_repository, owner_state, write_files
+from tests.signatures import let_sign, person
 from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace, with_answer
 from watchbill.cli.doctor import show
 from watchbill.files.quarantine import set_aside
@@ -169,3 +170,23 @@ def test_json_is_one_document(workspace: Workspace, capsys: pytest.CaptureFixtur
     assert document["problems"] == 0
     assert {"topic": "quarantine", "state": "ok", "text": "empty", "hint": ""} in document["lines"]
     assert os.environ["ANTHROPIC_API_KEY"] not in json.dumps(document)
+
+
+def test_the_doctor_looks_at_the_signing_key_and_at_who_may_write_the_signers(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    ada = person(tmp_path, "ada")
+    gate = f'[gate]\nrequire = "signature"\nrepository = "r"\nkey = "{ada.key}"\n'
+    opened = with_settings(workspace, WHOLE + gate)
+    (line,) = [line for line in found(opened, "gate") if line.state == "problem"]
+    assert "allowed_signers is missing" in line.text
+    (opened.root / "gate").mkdir()
+    let_sign(opened, f"ada {ada.public}")
+    (line,) = [line for line in found(opened, "gate") if line.state == "problem"]
+    assert "has no passphrase" in line.text
+    opened = with_settings(workspace, WHOLE + gate + 'unprotected_key = true\nescalate_to = ["grace"]\n')
+    (opened.root / "gate" / "allowed_signers").chmod(0o666)
+    texts = [line.text for line in found(opened, "gate") if line.state == "problem"]
+    assert texts[0].startswith("ADVISORY only: a key without a passphrase")
+    assert "others than you can write" in texts[1]
+    assert texts[2] == "[gate] escalate_to names grace, who may not sign"

@@ -21,6 +21,7 @@ from tests.sessions import (
     take,
     writes,
 )
+from tests.signatures import forge
 from tests.workspaces import make_workspace
 from watchbill.documents.script import Take
 from watchbill.errors import TryLater
@@ -247,3 +248,29 @@ def test_a_cap_in_the_middle_of_a_conflict_keeps_the_work(tmp_path: Path) -> Non
 def test_nothing_ready_needs_no_sandbox(tmp_path: Path) -> None:
     with stage(plain(tmp_path)) as on:
         assert on.merge() == []
+
+
+PROTECTED = {"gate": {"protected": ["a.txt"]}}
+
+
+def test_a_protected_path_is_merged_after_a_humans_word_alone(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN, PROTECTED)
+    with stage(workspace, builds("T-0001", "a.txt", "yes\n"), *reviews("T-0001")) as on:
+        all_reviewed(on)
+        (item,) = on.items()
+        assert (on.merge(), on.step().to) == ([], ("human",))
+        on.decide(item, "approve")
+        assert [result.outcome for result in on.merge()] == ["merged"]
+
+
+def test_the_merge_asks_git_and_not_the_documents_what_is_protected(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN, PROTECTED)
+    with stage(workspace, builds("T-0001", "a.txt", "yes\n"), *reviews("T-0001")) as on:
+        all_reviewed(on)
+        for document in on.documents():
+            forge(workspace, "T-0001", document.seq, lambda found: found["verified"].update(files=[]))
+        assert on.step().to == ("merge",)
+        before = head(on)
+        (result,) = on.merge()
+        assert (result.outcome, result.reasons) == ("refused", ("it changes a.txt, which no human let through",))
+        assert head(on) == before

@@ -26,7 +26,7 @@ from watchbill.inbox import open_items, unreadable
 from watchbill.layout import ITEM_ID, PRINCIPAL
 from watchbill.rules.decisions import OUTCOMES, statement_of, work_under_review
 from watchbill.rules.next_step import Step
-from watchbill.signer import Signing
+from watchbill.signer import Signing, names_in
 from watchbill.workspace import Workspace
 
 DECISIONS = ("approve", "dismiss", "reject", "escalate")
@@ -67,7 +67,7 @@ def decide(
         _require_waiting(workspace, item)
         _file(workspace, item, now)
         return Decided(item, ticket, decision, None)
-    _require_principal(decision, to)
+    _require_principal(workspace, decision, to)
     fields = {
         "from": "human",
         "outcome": OUTCOMES[decision],
@@ -79,7 +79,12 @@ def decide(
         "body": note[:20_000],
         "escalated_to": to or None,
     }
-    step = _publish(workspace, ticket, fields, now, signing, lambda history, step: _is_asked(history, step, seq, item))
+    who = signing.principal if signing else by
+
+    def is_asked(history: History, step: Step) -> bool:
+        return _is_asked(history, step, seq, item) and _is_news(step, seq, decision, who)
+
+    step = _publish(workspace, ticket, fields, now, signing, is_asked)
     waits = _still_waits(step, seq)
     if not waits:
         _file(workspace, item, now)
@@ -209,11 +214,16 @@ def _require_counted(workspace: Workspace, history: History, draft: Handoff) -> 
         raise Refused(f"the gate would not count this decision: {why}", "Nothing was published.")
 
 
-def _require_principal(decision: str, to: str) -> None:
+def _require_principal(workspace: Workspace, decision: str, to: str) -> None:
     if to and decision != "escalate":
         raise Refused("only an escalation names somebody else")
     if to and not PRINCIPAL.fullmatch(to):
         raise Refused(f"{to!r} is not a name that can stand in allowed_signers", "For example: ada@example.org")
+    gate = workspace.settings.gate
+    if to and gate.require == "signature":
+        names = names_in(read_signers(signers_folder(workspace.root, gate)).allowed)
+        if to not in names:
+            raise Refused(f"{to} is not among those who may sign: {', '.join(names)}", "Add them: watchbill gate allow")
 
 
 def _still_waits(step: Step, seq: int) -> str:
@@ -230,6 +240,14 @@ def _is_asked(history: History, step: Step, seq: int, item: str) -> bool:
     if answer is not None:
         raise Refused(f"{item} was answered already: {answer.decision} by {answer.by}, document {answer.seq:04}")
     raise Refused(f"nothing of {history.id} waits under {item}", "See what waits with: watchbill inbox list")
+
+
+def _is_news(step: Step, seq: int, decision: str, who: str) -> bool:
+    """Raises `Refused` for the same word of the same person once more, where several people have to agree."""
+    question = next((question for question in step.questions if question.seq == seq), None)
+    if question and question.with_answer(decision, who).given == question.given:
+        raise Refused(f"{who} said so already; it {question.waiting}", "Somebody else has to decide the same.")
+    return True
 
 
 def _commit_asked_about(workspace: Workspace, ticket: str, seq: int) -> str | None:

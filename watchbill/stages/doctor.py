@@ -25,7 +25,7 @@ from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
-from watchbill.signer import require_fit
+from watchbill.signer import names_in, require_fit
 from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
 from watchbill.tools.sandbox import attempt_forbidden_acts, choose, control_groups
 from watchbill.tools.signing import has_ssh_keygen, read_key
@@ -293,7 +293,7 @@ def _gate(workspace: Workspace) -> Iterable[Line]:
         if path.exists() and path.stat().st_mode & 0o022:
             yield Line("gate", "problem", f"others than you can write {path}", f"chmod go-w '{path}'")
     for name in gate.escalate_to:
-        if name.encode() not in signers.allowed:
+        if name not in names_in(signers.allowed):
             yield Line("gate", "problem", f"[gate] escalate_to names {name}, who may not sign")
     if gate.key:
         yield from _signing_key(Path(gate.key), gate.unprotected_key)

@@ -1,0 +1,225 @@
+"""Setting signatures up: the key is fit and tried, the files say who may sign, and the settings keep their comments."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.signatures import HardwareKey, Person, person
+from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace
+from tests.tools.test_signing import asks_with
+from watchbill.documents.settings import Settings
+from watchbill.errors import Misconfigured, Refused
+from watchbill.gate import holds
+from watchbill.hand_over import step_of
+from watchbill.signer import signing_of
+from watchbill.stages.decide import decide
+from watchbill.stages.gate_setup import Choice, allow, describe, set_up
+from watchbill.stages.init.settings_text import settings_text
+from watchbill.tools import signing
+from watchbill.workspace import Workspace
+
+PASSPHRASE = "correct horse"
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """A key with a passphrase, and somebody who knows it."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    asks_with(tmp_path, monkeypatch, PASSPHRASE)
+    return person(tmp_path, "ada", passphrase=PASSPHRASE)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with the settings that `init` writes."""
+    made = make_workspace(tmp_path / "w")
+    text = settings_text(Settings.model_validate({"project": {"name": "small", "repo": "repo"}}), NOW)
+    made.layout.settings.write_text(text, "utf-8")
+    return made
+
+
+def chosen(key: Path | None = None, **more: object) -> Choice:
+    values = {"key": key, "new": None, "hardware": False, "principal": "ada", "unprotected": False, **more}
+    return Choice(**values)  # type: ignore[arg-type]
+
+
+def again(workspace: Workspace) -> Workspace:
+    return Workspace(workspace.root)
+
+
+def test_a_set_up_key_signs_what_counts(workspace: Workspace, locked: Person) -> None:
+    lines = set_up(workspace, chosen(locked.key), NOW)
+    assert lines[-1] == "gate: decisions are signed"
+    opened = again(workspace)
+    gate = opened.settings.gate
+    assert (gate.require, gate.key, gate.unprotected_key) == ("signature", str(locked.key), False)
+    item = ask_something(opened)
+    how = signing_of(opened, None, None, "somebody", lambda _statement: None, lambda: NOW)
+    assert how is not None
+    assert how.principal == "ada", "the only name that the key has"
+    decide(opened, item.stem, "approve", "go on", "somebody", NOW, how)
+    assert (step_of(opened, opened.history("T-0001")).to, opened.history("T-0001").void) == (("build",), {})
+
+
+def test_only_four_lines_of_the_settings_change(workspace: Workspace, locked: Person) -> None:
+    before = workspace.layout.settings.read_text().splitlines()
+    set_up(workspace, chosen(locked.key), NOW)
+    after = workspace.layout.settings.read_text().splitlines()
+    assert len(before) == len(after)
+    changed = [new.partition(" ")[0] for old, new in zip(before, after, strict=True) if old != new]
+    assert sorted(changed) == ["key", "repository", "require"]
+
+
+@pytest.mark.parametrize("gate", ["", "[gate]\n", "[ gate ]  # mine\nrequire = 'folder' # for now\n\n[limits]\n"])
+def test_settings_of_any_shape_are_changed_or_left(workspace: Workspace, locked: Person, gate: str) -> None:
+    workspace.layout.settings.write_text(SETTINGS + gate, "utf-8")
+    set_up(again(workspace), chosen(locked.key), NOW)
+    assert again(workspace).settings.gate.require == "signature"
+
+
+def test_settings_that_cannot_be_changed_by_machine_are_left_and_the_lines_are_said(
+    workspace: Workspace, locked: Person
+) -> None:
+    text = 'gate = { approvals = 1 }\n[project]\nname = "small"\nrepo = "repo"\n'
+    workspace.layout.settings.write_text(text, "utf-8")
+    with pytest.raises(Refused) as caught:
+        set_up(again(workspace), chosen(locked.key), NOW)
+    assert 'require = "signature"' in caught.value.hint
+    assert workspace.layout.settings.read_text() == text
+
+
+def test_what_was_decided_before_goes_on_counting_and_nothing_later_does(workspace: Workspace, locked: Person) -> None:
+    decide(workspace, ask_something(workspace).stem, "approve", "", "ada", NOW)
+    lines = set_up(workspace, chosen(locked.key), NOW)
+    assert "1 decision(s) from before stay as they are" in lines
+    opened = again(workspace)
+    assert step_of(opened, opened.history("T-0001")).to == ("build",)
+    later = ask_something(opened, "T-0002")
+    folder = again(workspace)
+    folder.layout.settings.write_text(
+        folder.layout.settings.read_text().replace('require = "signature"', 'require = "folder"')
+    )
+    decide(folder, later.stem, "approve", "", "ada", NOW)
+    assert opened.history("T-0002").void == {2: "it is not signed"}
+
+
+def test_a_second_set_up_keeps_the_id_and_the_line(workspace: Workspace, locked: Person) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    first = again(workspace).settings.gate.repository
+    set_up(again(workspace), chosen(locked.key), NOW)
+    assert again(workspace).settings.gate.repository == first
+    assert len(describe(again(workspace)).signers) == 1
+
+
+# Keys that would sign without anybody noticing.
+
+
+def test_a_key_without_a_passphrase_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    bare = person(tmp_path, "bare")
+    with pytest.raises(Refused, match="has no passphrase"):
+        set_up(workspace, chosen(bare.key), NOW)
+    assert again(workspace).settings.gate.require == "folder"
+    assert not (workspace.root / "gate").exists()
+
+
+def test_a_key_without_a_passphrase_makes_the_gate_advisory(workspace: Workspace, tmp_path: Path) -> None:
+    bare = person(tmp_path, "bare")
+    lines = set_up(workspace, chosen(bare.key, unprotected=True), NOW)
+    assert "ADVISORY only: a key without a passphrase" in lines[-1]
+    assert "ADVISORY" in holds(again(workspace).settings).words
+
+
+def test_a_key_that_lies_in_an_agent_is_refused(
+    workspace: Workspace, locked: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "is_in_agent", lambda key: key.path == locked.key)
+    with pytest.raises(Refused, match="lies unlocked in the ssh agent"):
+        set_up(workspace, chosen(locked.key), NOW)
+
+
+def test_a_key_that_came_into_an_agent_later_signs_nothing(
+    workspace: Workspace, locked: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    monkeypatch.setattr(signing, "is_in_agent", lambda _key: True)
+    with pytest.raises(Refused, match="lies unlocked"):
+        signing_of(again(workspace), None, None, "ada", lambda _statement: None, lambda: NOW)
+
+
+# New keys, and other people's.
+
+
+def test_a_new_key_has_a_passphrase(workspace: Workspace, locked: Person, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "decisions"
+    set_up(workspace, chosen(new=path), NOW)
+    assert not signing.is_unprotected(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(Refused, match="exists already"):
+        set_up(again(workspace), chosen(new=path), NOW)
+    assert locked.key != path
+
+
+def test_a_new_key_with_an_empty_passphrase_is_refused(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks_with(tmp_path, monkeypatch, "")
+    with pytest.raises(Refused, match="has no passphrase"):
+        set_up(workspace, chosen(new=tmp_path / "decisions"), NOW)
+
+
+def test_somebody_else_may_sign_too(workspace: Workspace, locked: Person, tmp_path: Path) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    grace = person(tmp_path, "grace")
+    opened = again(workspace)
+    assert allow(opened, "grace", tmp_path / "grace.pub") == "grace may sign decisions"
+    assert allow(opened, "grace", tmp_path / "grace.pub") == "grace could sign already"
+    with pytest.raises(Refused, match="signs as grace already"):
+        allow(opened, "eve", tmp_path / "grace.pub")
+    with pytest.raises(Refused, match="not a name"):
+        allow(opened, "* eve", tmp_path / "grace.pub")
+    assert [line.split()[0] for line in describe(opened).signers] == ["ada", "grace"]
+    assert grace.public in describe(opened).signers[1]
+
+
+def test_a_hardware_key_may_sign_too(workspace: Workspace, tmp_path: Path) -> None:
+    token = tmp_path / "token.pub"
+    token.write_text(f"{HardwareKey().public} a token\n")
+    assert allow(workspace, "ada", token) == "ada may sign decisions"
+
+
+def test_the_signers_do_not_lie_where_agents_work(workspace: Workspace, locked: Person) -> None:
+    for place in (".watchbill/worktrees/gate", "repo/gate"):
+        workspace.layout.settings.write_text(f'{SETTINGS}[gate]\nsigners = "{place}"\n', "utf-8")
+        with pytest.raises(Refused, match="where agents work"):
+            set_up(again(workspace), chosen(locked.key), NOW)
+
+
+def test_a_key_that_nobody_named_is_asked_for(workspace: Workspace, locked: Person) -> None:
+    with pytest.raises(Misconfigured, match="not known which key"):
+        set_up(workspace, chosen(), NOW)
+    set_up(workspace, chosen(locked.key), NOW)
+    settings = workspace.layout.settings
+    settings.write_text(settings.read_text().replace(str(locked.key), ""), "utf-8")
+    with pytest.raises(Misconfigured, match="not known which key"):
+        signing_of(again(workspace), None, None, "ada", lambda _statement: None, lambda: NOW)
+
+
+def test_a_key_with_two_names_is_asked_which(workspace: Workspace, locked: Person) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    signers = workspace.root / "gate" / "allowed_signers"
+    signers.write_text(f"ada,ada@example.org {locked.public}\n", "utf-8")
+
+    def name(by: str | None, user: str) -> str:
+        how = signing_of(again(workspace), None, by, user, lambda _statement: None, lambda: NOW)
+        assert how is not None
+        return how.principal
+
+    assert (name(None, "ada"), name("ada@example.org", "root")) == ("ada", "ada@example.org")
+    with pytest.raises(Refused, match=r"may sign as ada or ada@example\.org"):
+        name(None, "root")
+    signers.write_text("# nobody\n", "utf-8")
+    with pytest.raises(Refused, match="gives no name to the key"):
+        name(None, "ada")
