@@ -17,8 +17,8 @@ from tests.repositories import make_repository
 from tests.workspaces import CALCULATOR
 
 PROJECT = Path(__file__).parent.parent
-VERBS = "doctor demo history inbox init merge pause plan resume run schedule status ticket verify watch"
-GROUPS = ("inbox", "schedule", "ticket")
+VERBS = "doctor demo gate history inbox init merge pause plan resume run schedule status ticket verify watch"
+GROUPS = ("gate", "inbox", "schedule", "ticket")
 
 
 def pages() -> list[Path]:
