@@ -34,6 +34,7 @@ from watchbill.stages.verify import verify
 from watchbill.workspace import Workspace
 
 ITEM = "T-0001-0002"
+GARBAGE = "-----BEGIN SSH SIGNATURE-----\n????\n-----END SSH SIGNATURE-----\n"
 LATER = NOW + timedelta(hours=1)
 
 
@@ -121,6 +122,17 @@ def test_a_decision_file_that_an_agent_wrote_counts_for_nothing(asked: Workspace
     assert void(asked) == "it is not signed"
     settle(asked, NOW)
     assert asked.layout.inbox_item(ITEM).is_file(), "the question still waits in the inbox"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"by": "a b; *"}, {"by": ""}, {"signature": "\u2003" + GARBAGE}, {"signature": GARBAGE}, {"signature": "x"}],
+    ids=["a name that is none", "no name", "not ascii", "no base64", "no armor"],
+)
+def test_a_signature_of_nonsense_is_void_and_no_defect(asked: Workspace, more: dict[str, Any]) -> None:
+    signed = {"nonce": "0" * 32, "issued": NOW, "expires": LATER, "signature": GARBAGE, **more}
+    hand_over(asked, "T-0001", a_decision(**signed), NOW, lambda _history, _step: True)
+    assert void(asked)
 
 
 def test_an_unsigned_close_ends_nothing(asked: Workspace) -> None:

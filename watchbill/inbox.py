@@ -34,7 +34,7 @@ Write one word after `decision:` above and save this file{sign}, or run one of
     watchbill inbox approve {item} -m "why"     the proposal goes ahead
     watchbill inbox dismiss {item} -m "why"     it is wrong or accepted: go on
     watchbill inbox reject {item} -m "why"      abandon the ticket
-    watchbill inbox escalate {item} -m "whom"   still blocked: somebody else decides
+    watchbill inbox escalate {item} --to WHOM   still blocked: somebody else decides
 """
 
 

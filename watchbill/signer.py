@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from watchbill.documents.settings import Gate
 from watchbill.documents.statement import NAMESPACE, Statement
 from watchbill.errors import Misconfigured, Refused
 from watchbill.gate import read_signers, signers_folder
@@ -50,7 +49,7 @@ def signing_of(
     gate = workspace.settings.gate
     if gate.require == "folder":
         return None
-    chosen = signing.read_key(_named(gate, key))
+    chosen = signing.read_key(_named(workspace, key))
     require_fit(chosen, gate.unprotected_key)
     allowed = read_signers(signers_folder(workspace.root, gate)).allowed
     principal = _choose(principals_of(allowed, chosen), by, user, chosen)
@@ -96,12 +95,19 @@ def _names(lines: Iterable[list[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if PRINCIPAL.fullmatch(name)))
 
 
-def _named(gate: Gate, key: Path | None) -> Path:
-    named = str(key) if key else os.environ.get(KEY, "").strip() or gate.key
-    if not named:
+def own_key(workspace: Workspace) -> Path | None:
+    """The key that the settings name; a relative path is relative to the workspace."""
+    named = workspace.settings.gate.key
+    return workspace.root / Path(named).expanduser() if named else None
+
+
+def _named(workspace: Workspace, key: Path | None) -> Path:
+    here = os.environ.get(KEY, "").strip()
+    named = key or (Path(here) if here else own_key(workspace))
+    if named is None:
         hint = f"Name it with --key, in {KEY}, or in [gate] key of watchbill.toml."
         raise Misconfigured("it is not known which key signs", hint)
-    return Path(named).expanduser()
+    return named.expanduser()
 
 
 def _choose(names: tuple[str, ...], by: str | None, user: str, key: Key) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.signatures import Person, build, finds, let_sign, passes, person, revoke, signed_workspace
 from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace, with_answer
+from watchbill.cli import begin
 from watchbill.errors import Refused
 from watchbill.hand_over import step_of
 from watchbill.rules.next_step import Step
@@ -144,6 +145,14 @@ def test_an_item_that_nobody_answers_reaches_the_next_by_its_age(tmp_path: Path,
     assert step(workspace).to == ("human",), "age alone decides nothing"
     answer(workspace, people["linus"], item=again, days=5)
     assert (step(workspace).to, wrong(workspace)) == (("build",), [])
+
+
+def test_every_verb_says_what_waits_for_too_long(
+    tmp_path: Path, people: dict[str, Person], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = workspace_of(tmp_path, people, 'escalate_after_days = 0.5\nescalate_to = ["linus"]')
+    begin.take_answers(workspace)
+    assert f"{ITEM} is unanswered for" in capsys.readouterr().err
 
 
 def test_an_escalation_names_somebody_who_can_sign(tmp_path: Path, people: dict[str, Person]) -> None:

@@ -18,7 +18,7 @@ from watchbill.documents.handoff import Handoff, Outcome
 from watchbill.documents.settings import Gate
 from watchbill.documents.statement import Statement
 from watchbill.history import History, Recorded
-from watchbill.layout import item_id
+from watchbill.layout import PRINCIPAL, item_id
 
 OUTCOMES: dict[str, Outcome] = {
     "approve": "pass",
@@ -37,6 +37,8 @@ _ADDED = ("schema_name", "ticket", "seq", "created", "sender", "to", "parent", "
 def statement_of(before: History, decision: Handoff, repository: str) -> Statement | None:
     """What must have been signed for `decision`, published after `before`. None when it lacks a part."""
     if not (decision.by and decision.nonce and decision.issued and decision.expires and decision.decision):
+        return None
+    if not PRINCIPAL.fullmatch(decision.by):
         return None
     subject = subject_of(before, decision.answers)
     work = work_under_review(before)
@@ -87,6 +89,8 @@ def _objections(before: History, decision: Handoff, gate: Gate) -> Iterator[str]
     if decision.issued is None or decision.expires is None or decision.nonce is None or not decision.by:
         yield "it does not say by whom, when and until when it was signed"
         return
+    if not PRINCIPAL.fullmatch(decision.by):
+        yield "its name cannot stand in a list of signers"
     more = [name for name in type(decision).model_fields if name not in (*_SIGNED, *_ADDED) and _says(decision, name)]
     if more:
         yield f"it says more than was signed: {', '.join(more)}"

@@ -25,7 +25,7 @@ from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
-from watchbill.signer import names_in, require_fit
+from watchbill.signer import names_in, own_key, require_fit
 from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
 from watchbill.tools.sandbox import attempt_forbidden_acts, choose, control_groups
 from watchbill.tools.signing import has_ssh_keygen, read_key
@@ -295,8 +295,9 @@ def _gate(workspace: Workspace) -> Iterable[Line]:
     for name in gate.escalate_to:
         if name not in names_in(signers.allowed):
             yield Line("gate", "problem", f"[gate] escalate_to names {name}, who may not sign")
-    if gate.key:
-        yield from _signing_key(Path(gate.key), gate.unprotected_key)
+    key = own_key(workspace)
+    if key is not None:
+        yield from _signing_key(key, gate.unprotected_key)
 
 
 def _signing_key(path: Path, unprotected_allowed: bool) -> Iterable[Line]:

@@ -163,7 +163,13 @@ def read_signature(armored: str) -> Signature:
 
 def _unarmored(armored: str) -> bytes:
     lines = armored.strip().splitlines()
-    if len(armored) > LONGEST_SIGNATURE or len(lines) < 3 or lines[0] != _BEGIN or lines[-1] != _END:
+    if (
+        not armored.isascii()
+        or len(armored) > LONGEST_SIGNATURE
+        or len(lines) < 3
+        or lines[0] != _BEGIN
+        or lines[-1] != _END
+    ):
         raise ValueError("it is not armored as OpenSSH does it")
     try:
         return base64.b64decode("".join(lines[1:-1]), validate=True)
@@ -205,7 +211,7 @@ class _Reader:
 
 def read_key(path: Path) -> Key:
     """The key whose private part lies at `path`. Raises `Misconfigured` when there is none."""
-    path = path.expanduser()
+    path = path.expanduser().absolute()
     beside = path.with_name(f"{path.name}.pub")
     if not path.is_file():
         raise Misconfigured(f"there is no private key at {path}", "Make one with: watchbill gate setup --new PATH")
