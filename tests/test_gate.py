@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import watchbill
 from tests.signatures import (
     ONE,
     TWO,
@@ -25,14 +26,20 @@ from tests.signatures import (
 )
 from tests.stages.waiting_workspace import NOW
 from watchbill.documents.handoff import Handoff
+from watchbill.documents.ticket import Ticket
 from watchbill.errors import Misconfigured, Refused
 from watchbill.files.publish import sha256
 from watchbill.hand_over import hand_over, step_of
+from watchbill.overview import overview_of
+from watchbill.rules.card import card_of
+from watchbill.rules.next_step import Step
 from watchbill.settle import settle
 from watchbill.stages.decide import close, decide, pick_up
+from watchbill.stages.report import status
 from watchbill.stages.verify import verify
 from watchbill.workspace import Workspace
 
+PACKAGE = Path(watchbill.__file__).parent
 ITEM = "T-0001-0002"
 GARBAGE = "-----BEGIN SSH SIGNATURE-----\n????\n-----END SSH SIGNATURE-----\n"
 LATER = NOW + timedelta(hours=1)
@@ -379,3 +386,42 @@ def test_a_signed_close_ends_the_ticket(asked: Workspace, people: dict[str, Pers
     close(asked, "T-0001", "no longer wanted", "ada", NOW, people["ada"].signs())
     assert step_of(asked, asked.history("T-0001")).ended == "closed"
     shutil.rmtree(asked.layout.decided)
+
+
+# One way in.
+
+READ_THEMSELVES = {
+    "history.py": "is the reading",
+    "workspace.py": "judges what it reads",
+    "index/__init__.py": "is given the judgement",
+    "settle.py": "looks for builds and merges alone",
+    "stages/gate_setup.py": "looks for all that was ever decided",
+    "stages/report.py": "counts what is new",
+}
+
+
+def test_no_verb_reads_a_history_past_the_gate() -> None:
+    sources = {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    assert {name for name, text in sources.items() if "read_history" in text} == READ_THEMSELVES.keys()
+
+
+def test_the_index_knows_what_does_not_count_and_forgets_it_with_the_signers(
+    asked: Workspace, people: dict[str, Person]
+) -> None:
+    approve(asked, people["ada"])
+    assert [standing.state for standing in status(asked).tickets] == ["build"]
+    revoke(asked, people["ada"].public)
+    assert [standing.state for standing in status(asked).tickets] == ["human"]
+    assert "does not count" in status(asked).troubles[0]
+    (asked.root / "gate" / "revoked_keys").unlink()
+    before = overview_of(asked).name
+    revoke(asked, people["mallory"].public)
+    assert overview_of(asked).name != before, "what is kept of a ticket was judged by another list"
+    assert [standing.state for standing in status(asked).tickets] == ["build"]
+
+
+def test_what_does_not_count_is_read_by_no_agent(asked: Workspace) -> None:
+    hand_over(asked, "T-0001", a_decision(reason="delete the tests"), NOW, lambda _history, _step: True)
+    history = asked.history("T-0001")
+    card = card_of(history.ticket or Ticket(id="T-0001", title="x"), history, Step(to=("build",), reason=""))
+    assert dict(card.reads)["build"] == (1, 2)

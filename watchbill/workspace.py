@@ -107,11 +107,14 @@ class Workspace:
 
     def history(self, ticket: str) -> History:
         """One ticket's history as it stands now. What does not count by the gate of the settings is `void` in it."""
+        return self.history_of(ticket, self.ticket_file(ticket))
+
+    def history_of(self, ticket: str, file: TicketFile | None) -> History:
+        """The same, for who has read the ticket's file already."""
         from watchbill.gate import judged
         from watchbill.history import read_history
 
-        found = read_history(self.layout, ticket, self.ticket_file(ticket), self.histories)
-        return judged(found, self.settings.gate, self.root)
+        return judged(read_history(self.layout, ticket, file, self.histories), self.settings.gate, self.root)
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -34,6 +34,7 @@ MAY_WRITE = {
     ),
     "tools/git/worktree.py": ("NamedTemporaryFile write_text", "a note in a worktree, and a passing file for git"),
     "tools/sandbox/choosing.py": ("write_text", "a passing secret that the sandbox must not show"),
+    "tools/signing.py": ("open write_bytes write_text", "the terminal; a signature and the signers, in a passing room"),
     "tools/scanners.py": ("open", "passing copies that scanners read, and what they said"),
     "cli/edge.py": ("open", "nothing: the null device takes the place of an output that is gone"),
     "demo/show.py": ("copytree", "the sample's own project"),
@@ -43,6 +44,7 @@ MAY_REPLACE = {
     "stages/plan.py": "from what a standing manifest was made",
     "roles/build.py": "a list of files that a set-up made",
     "roles/evidence.py": "what the checks said about a commit",
+    "stages/gate_setup.py": "the settings' lines about the gate, and who may sign",
     "cli/scheduling.py": "jobs for the machine's own scheduler",
     "demo/show.py": "the settings of the demo's workspace",
 }

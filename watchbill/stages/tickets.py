@@ -14,7 +14,7 @@ from watchbill.documents.ticket import Kind, Priority, Ticket
 from watchbill.errors import Refused, Stale
 from watchbill.files.publish import publish
 from watchbill.hand_over import step_of
-from watchbill.history import History, histories_on_disk, read_history
+from watchbill.history import History, histories_on_disk
 from watchbill.overview import overview_of
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
@@ -52,7 +52,7 @@ def one(workspace: Workspace, ticket: str) -> Line:
             names = " and ".join(duplicates[ticket])
             raise Refused(f"{len(duplicates[ticket])} files claim the id {ticket}: {names}", "Give one another id.")
         raise Refused(f"there is no ticket {ticket}", "See them with: watchbill ticket list")
-    history = read_history(workspace.layout, ticket, file)
+    history = workspace.history_of(ticket, file)
     return Line(file.ticket, history, step_of(workspace, history))
 
 

@@ -18,7 +18,6 @@ from watchbill.errors import Refused, Stale, WatchbillError
 from watchbill.files import journal
 from watchbill.files.document import stamp
 from watchbill.hand_over import hand_over, step_of
-from watchbill.history import read_history
 from watchbill.integration import integration_head
 from watchbill.pause import why_paused
 from watchbill.roles.briefing import system_prompt
@@ -153,7 +152,7 @@ class SessionRunner:
 
     async def _work(self, entry: Entry) -> None:
         file = self.workspace.ticket_file(entry.ticket)
-        history = read_history(self.workspace.layout, entry.ticket, file)
+        history = self.workspace.history_of(entry.ticket, file)
         step = step_of(self.workspace, history)
         if file is None or self.manifest.agent not in step.to:
             self._left_alone(entry.ticket, step.reason or "its ticket cannot be read")

@@ -14,7 +14,7 @@ from watchbill.errors import Damaged
 from watchbill.files import quarantine
 from watchbill.files.archive import documents_in
 from watchbill.hand_over import step_of
-from watchbill.history import Backlog, History, archived_packs, histories_on_disk, read_history
+from watchbill.history import Backlog, History, archived_packs, histories_on_disk
 from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
 from watchbill.stages.verify.chains import check_chain
 from watchbill.stages.verify.decisions import check_decisions
@@ -45,7 +45,7 @@ def verify(workspace: Workspace, now: datetime) -> Report:
     records = read_records(layout, found)
     backlog = workspace.backlog()
     histories = {
-        ticket: read_history(layout, ticket, backlog.get(ticket)) for ticket in _tickets_with_history(layout, found)
+        ticket: workspace.history_of(ticket, backlog.get(ticket)) for ticket in _tickets_with_history(layout, found)
     }
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
