@@ -216,14 +216,15 @@ def merge(json: Json = False) -> None:
 def inbox_list(json: Json = False) -> None:
     """List what waits for you."""
     from watchbill.cli import show
-    from watchbill.gate import holds
     from watchbill.inbox import open_items, unreadable
-    from watchbill.stages.report import reminders
 
     opened = begin.workspace()
     items, damaged = open_items(opened.layout), unreadable(opened.layout)
     show.inbox(items, damaged, json)
     if items and not json:
+        from watchbill.gate import holds
+        from watchbill.stages.report import reminders
+
         show.gate(holds(opened.settings).words, reminders(opened, begin.now()))
 
 
