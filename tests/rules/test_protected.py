@@ -33,6 +33,8 @@ GATE = Gate(protected=("pyproject.toml", ".github/**"))
         ("/.github/**", ".github/x"),
         (".github/**", ".github/a\nb"),
         ("*.toml", "a/b/-rf.toml"),
+        ("pyproject.toml", "a\nb/pyproject.toml"),
+        ("src/**/key", "src/a\nb/key"),
         ("**/secrets/**", "secrets/key"),
         ("**/secrets/**", "a/b/secrets/key"),
         ("src/**/auth.py", "src/auth.py"),
