@@ -91,6 +91,7 @@ def test_a_new_ticket_says_where_it_lies(workspace: Workspace) -> None:
 
 STATUS = """\
 project: 1 waits for you, 1 ready to build
+  gate: an edit of the inbox folder decides
 
 waits for you (2):
   T-0001-0001  -  Which colour?
@@ -108,6 +109,7 @@ INBOX = """\
   T-0001-0001  -  Which colour?
   T-0003-0000  -  a ticket cannot be read
 read one with: watchbill inbox show ITEM
+gate: an edit of the inbox folder decides
 """
 TICKETS = """\
   T-0001  waits for you   Decide on the colour
@@ -126,7 +128,7 @@ def test_plain_output_is_calm(workspace: Workspace) -> None:
 
 def test_a_new_workspace_says_what_to_do_first(tmp_path: Path) -> None:
     made = make_workspace(tmp_path)
-    assert works(made.root, "status").out == "project: no tickets yet\n"
+    assert works(made.root, "status").out == "project: no tickets yet\n  gate: an edit of the inbox folder decides\n"
     assert "watchbill ticket new" in works(made.root, "ticket", "list").out
     assert works(made.root, "inbox", "list").out == "nothing waits for you\n"
     assert "watchbill plan" in works(made.root, "run", "build").out
