@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from tests.files.shortage import no_descriptors
 from tests.files.straced import traced
 from watchbill.errors import Damaged, TryLater
-from watchbill.files.document import Document, Moment, read_bytes
+from watchbill.files.document import Document, Moment, Upgrades, read_bytes
 
 PATH = Path("note.md")
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
@@ -142,3 +142,46 @@ except TryLater as error:
     number = dry.position("open", 1, folder / "0001.md")
     done = traced(program, folder, f"openat:error={error}:when={number}")
     assert done.stdout.startswith(f"later: cannot read {folder / '0001.md'}: "), done
+
+
+# Versions: what an older one says is understood, what a later one says is not guessed.
+
+
+class Memo(Document):
+    kind: ClassVar[str] = "memo"
+    version: ClassVar[int] = 3
+    upgrades: ClassVar[Upgrades] = {
+        1: lambda meta: {**{key: value for key, value in meta.items() if key != "name"}, "title": meta["name"]},
+        2: lambda meta: {**meta, "words": [meta["words"]]},
+    }
+
+    schema_name: Literal["watchbill/memo/3"] = Field("watchbill/memo/3", alias="schema")
+    title: str
+    words: tuple[str, ...]
+
+
+def memo(schema: str, keys: str) -> Memo:
+    return Memo.parse(f"---\nschema: {schema}\n{keys}---\n\nThe body.\n".encode(), PATH)
+
+
+def test_an_older_version_is_read_as_the_present_one() -> None:
+    now = memo("watchbill/memo/3", "title: A\nwords: [b]\n")
+    assert memo("watchbill/memo/2", "title: A\nwords: b\n") == now
+    assert memo("watchbill/memo/1", "name: A\nwords: b\n") == now
+    assert now.body == "The body."
+
+
+def test_an_older_version_is_held_to_the_same_rules() -> None:
+    with pytest.raises(Damaged, match="size: this key is not known"):
+        memo("watchbill/memo/2", "title: A\nwords: b\nsize: 1\n")
+
+
+def test_a_later_version_is_not_guessed_and_says_what_to_do() -> None:
+    with pytest.raises(Damaged, match=r"watchbill/memo/4, which a later Watchbill wrote.*update Watchbill"):
+        memo("watchbill/memo/4", "title: A\nwords: [b]\n")
+
+
+@pytest.mark.parametrize("schema", ["watchbill/memo/0", "watchbill/note/3", "memo/3", "watchbill/memo/x", "[]"])
+def test_what_is_no_version_of_its_kind_is_damaged(schema: str) -> None:
+    with pytest.raises(Damaged):
+        memo(schema, "title: A\nwords: [b]\n")

@@ -12,7 +12,7 @@ from tests.repositories import commit_files
 from tests.sessions import CHECK, PLAIN, builds, hands_over, stage, take
 from tests.workspaces import NOW, change_settings, make_workspace, ticket_text, write_ticket
 from watchbill.documents.manifest import Manifest
-from watchbill.errors import Misconfigured, TryLater
+from watchbill.errors import Damaged, Misconfigured, TryLater
 from watchbill.files.locks import held
 from watchbill.stages.plan import plan
 from watchbill.workspace import Workspace
@@ -209,3 +209,30 @@ def test_a_manifest_that_a_session_began_with_is_not_planned_with_again(tmp_path
     workspace.layout.journal("build-0001").write_text('{"event": "open"}\n')
     (second,) = plan(workspace, NOW, ("build",))
     assert second.id == "build-0002"
+
+
+def test_a_manifest_of_an_older_version_is_read_as_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = small(tmp_path)
+    (planned,) = plan(workspace, NOW, ("build",))
+    path = workspace.layout.manifest(planned.id)
+    older = path.read_text("utf-8").replace("watchbill/manifest/1", "watchbill/manifest/0").replace('"base"', '"start"')
+    path.write_text(older, "utf-8")
+    with pytest.raises(Damaged, match="watchbill/manifest/0, which nobody reads any more"):
+        Manifest.load(path)
+
+    def renamed(meta: dict[str, object]) -> dict[str, object]:
+        return {"base" if key == "start" else key: value for key, value in meta.items()}
+
+    monkeypatch.setattr(Manifest, "upgrades", {0: renamed})
+    assert Manifest.load(path) == planned
+
+
+def test_a_manifest_of_a_later_version_is_not_guessed(tmp_path: Path) -> None:
+    workspace = small(tmp_path)
+    (planned,) = plan(workspace, NOW, ("build",))
+    path = workspace.layout.manifest(planned.id)
+    path.write_text(path.read_text("utf-8").replace("watchbill/manifest/1", "watchbill/manifest/2"), "utf-8")
+    with pytest.raises(Damaged, match="update Watchbill"):
+        Manifest.load(path)

@@ -5,6 +5,7 @@ Owns the format of `manifests/*.json`. A manifest is generated, never edited; an
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +14,8 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from watchbill.documents.types import GitId, ManifestId, TicketId
 from watchbill.errors import Damaged
-from watchbill.files.document import Moment, Strict, explain, read_bytes
+from watchbill.files.document import Moment, Strict, Upgrades, explain, read_bytes, upgraded
+from watchbill.files.front_matter import Malformed
 from watchbill.layout import MANIFEST_ID
 
 MAX_BYTES = 64 * 1_048_576
@@ -44,6 +46,9 @@ class Skipped:
 class Manifest(Strict):
     """The work of one session. Every open ticket stands in `entries` or in `skipped`."""
 
+    version: ClassVar[int] = 1
+    upgrades: ClassVar[Upgrades] = {}
+
     schema_name: Literal["watchbill/manifest/1"] = Field("watchbill/manifest/1", alias="schema")
     id: ManifestId
     agent: Agent
@@ -63,10 +68,25 @@ class Manifest(Strict):
         try:
             manifest = cls.model_validate_json(data, by_alias=True, by_name=False)
         except ValidationError as error:
-            raise Damaged(path, explain(error)) from error
+            manifest = cls._of_another_version(data, path, error)
         if MANIFEST_ID.fullmatch(path.stem) and manifest.id != path.stem:
             raise Damaged(path, f"it says that it is {manifest.id}")
         return manifest
+
+    @classmethod
+    def _of_another_version(cls, data: bytes, path: Path, error: ValidationError) -> Manifest:
+        """A manifest that an older version wrote. Raises `Damaged`, with `error` when its version is not the reason."""
+        try:
+            meta = json.loads(data)
+            found = upgraded(meta, "manifest", cls.version, cls.upgrades) if isinstance(meta, dict) else meta
+            if found is meta:
+                raise Damaged(path, explain(error)) from error
+            return cls.model_validate(found, by_alias=True, by_name=False)
+        except ValidationError as still:
+            raise Damaged(path, explain(still)) from still
+        except (ValueError, RecursionError) as reason:
+            why = str(reason) if isinstance(reason, Malformed) else explain(error)
+            raise Damaged(path, why) from reason
 
     def render(self) -> bytes:
         """The bytes to publish."""

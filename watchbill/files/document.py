@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -18,6 +20,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, Val
 from watchbill.errors import Damaged
 from watchbill.files import front_matter
 from watchbill.files.publish import passing_trouble
+
+_SCHEMA = re.compile(r"watchbill/([a-z_]{1,40})/([0-9]{1,6})")
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -40,10 +44,21 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
+Meta = dict[str, Any]
+Upgrades = Mapping[int, Callable[[Meta], Meta]]
+"""By version: how the keys of a document of that version are said in the next."""
+
+
 class Document(Strict):
-    """A document of one kind, kept as Markdown with YAML front matter. `body` is the Markdown."""
+    """A document of one kind, kept as Markdown with YAML front matter. `body` is the Markdown.
+
+    `version` is the one that is written. What an older one says is read by `upgrades`, in memory: the file and its hash
+    stay what they were.
+    """
 
     kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    upgrades: ClassVar[Upgrades] = {}
     limit: ClassVar[int] = front_matter.MAX_BYTES
 
     body: str = ""
@@ -55,6 +70,7 @@ class Document(Strict):
             meta, body = front_matter.split(data, cls.limit)
             if "body" in meta:
                 raise front_matter.Malformed("the key 'body' is not allowed: the body stands below the front matter")
+            meta = upgraded(meta, cls.kind, cls.version, cls.upgrades)
             meta["body"] = body
             return cls.model_validate(meta, by_alias=True, by_name=False)
         except front_matter.Malformed as error:
@@ -78,6 +94,24 @@ class Document(Strict):
         schema = cls.model_json_schema(by_alias=True)
         schema.get("properties", {}).pop("body", None)
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"watchbill/{cls.kind}/1", **schema}
+
+
+def upgraded(meta: Meta, kind: str, version: int, upgrades: Upgrades) -> Meta:
+    """The keys of a document as this version says them. Raises `Malformed` for a version that nobody here knows."""
+    match = _SCHEMA.fullmatch(str(meta.get("schema", "")))
+    if match is None or match[1] != kind or int(match[2]) == version:
+        return meta
+    written = int(match[2])
+    if written > version:
+        raise front_matter.Malformed(
+            f"its schema is {match[0]}, which a later Watchbill wrote; this one reads up to version {version}: "
+            "update Watchbill"
+        )
+    for step in range(written, version):
+        if step not in upgrades:
+            raise front_matter.Malformed(f"its schema is {match[0]}, which nobody reads any more")
+        meta = upgrades[step](meta)
+    return {**meta, "schema": f"watchbill/{kind}/{version}"}
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes:
