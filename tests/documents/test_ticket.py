@@ -140,6 +140,8 @@ def a_list(key: str, items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 @settings(max_examples=250, deadline=None)
 @given(written())
 @example("id: T-1\ntitle: yes")
+@example("id: T-1\ntitle: x\u2028y")
+@example("id: T-1\ntitle: x\ufeffy")
 @example("id: T-1\ntitle: x\nlabels: [a, yes]")
 @example("id: T-1\ntitle: x\nlabels:\n- no")
 @example("id: T-1\ntitle: x\nlabels:\n- 2026-13-45")

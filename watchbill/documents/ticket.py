@@ -197,7 +197,7 @@ def _keys_as_written(data: bytes) -> dict[str, Any] | None:
     """The keys and the body, if the front matter is just as `render` writes it. Raises `NotPlain`, `Malformed`."""
     text = front_matter.decode(data)
     match = _FRONT_MATTER.match(text)
-    if match is None:
+    if match is None or not plain_yaml.is_readable(match[0]):
         return None
     keys: dict[str, Any] = {key: value for key, value in match.groupdict().items() if value is not None}
     keys["title"] = plain_yaml.meaning(keys["title"])

@@ -26,19 +26,21 @@ _NEXT_ENTRY = re.compile(r"\n(?![ -])")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
 _LINE = re.compile(r"( *)(- )?(?:([A-Za-z_][A-Za-z0-9_]*):(?: (.+))?|(.+))")
 
-# What YAML calls printable, without the tab, the byte order mark and the line breaks that are not a newline.
-_BEYOND_ASCII = "\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
-_FIRST = rf"[A-Za-z0-9_./($\\{_BEYOND_ASCII}]"
+# No class names anything beyond Latin 1, for Python compiles such classes a hundred times as slowly. What YAML
+# refuses or takes for a line break up there is looked for once, in the whole text.
+_ODD = re.compile("\u2028|\u2029|\ufeff|\ufffe|\uffff")
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_FIRST = r"[^\x00-#%-')-\-:-@\[\]\^`{-\x9f]"
 # Patterns of text without quotes that surely ends where the pattern ends. `meaning` says what it means.
-WORDS = rf"{_FIRST}[ !\"$-9;-~{_BEYOND_ASCII}]*(?<! )"
+WORDS = rf"{_FIRST}[^#:{_CONTROL}]*(?<! )"
+WORDS_IN_A_LIST = rf"{_FIRST}[^#,:?\[\]{{}}{_CONTROL}]*(?<! )"
 _SIMPLE = re.compile(WORDS)
-_WITH_SIGNS = re.compile(rf"{_FIRST}[ -~{_BEYOND_ASCII}]*(?<![ :])")
-WORDS_IN_A_LIST = rf"{_FIRST}[ !\"$-+\--9;->@-Z\\^-z|~{_BEYOND_ASCII}]*(?<! )"
+_WITH_SIGNS = re.compile(rf"{_FIRST}[^{_CONTROL}]*(?<![ :])")
 _IN_A_LIST = re.compile(WORDS_IN_A_LIST)
 _SIMPLE_ENTRY = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*): ({WORDS})")
 _SIMPLE_BLOCK = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*):(\n {{0,6}}- )({WORDS}(?:\2{WORDS})*)")
-_SINGLE_QUOTED = re.compile(rf"'(?:[ -&(-~{_BEYOND_ASCII}]|'')*'")
-_DOUBLE_QUOTED = re.compile(rf'"[ !#-\[\]-~{_BEYOND_ASCII}]*"')
+_SINGLE_QUOTED = re.compile(rf"'(?:[^'{_CONTROL}]|'')*'")
+_DOUBLE_QUOTED = re.compile(rf'"[^"\\{_CONTROL}]*"')
 
 Entry = tuple[str, Any]
 Line = tuple[int, bool, str | None, Any]
@@ -75,6 +77,8 @@ _remembered = _Remembered()
 
 def read(head: str) -> dict[str, Any] | None:
     """The mapping that `head`, lines without the fences, surely is. None: not plain, ask the YAML parser."""
+    if not is_readable(head):
+        return None
     texts = _NEXT_ENTRY.split(head) if "\n-" in head or "\n " in head else head.split("\n")
     try:
         entries = [_remembered[text] for text in texts]
@@ -87,6 +91,11 @@ def read(head: str) -> dict[str, Any] | None:
         if value.__class__ is tuple:
             found[key] = list(value)
     return found
+
+
+def is_readable(head: str) -> bool:
+    """Whether no character beyond Latin 1 in it means something else to YAML than itself."""
+    return head.isascii() or _ODD.search(head) is None
 
 
 def _entry(text: str) -> Entry:
