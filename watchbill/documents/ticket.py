@@ -36,12 +36,17 @@ _STATUSES = {
 _CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
 
 
-_A_LIST = rf"(?: \[\]| \[{WORDS_IN_A_LIST}(?:, {WORDS_IN_A_LIST})*\]|(?:\n- {WORDS})+)"
+def _list_of(item: str, item_on_one_line: str) -> str:
+    return rf"(?: \[\]|(?:\n- {item})+| \[{item_on_one_line}(?:, {item_on_one_line})*\])"
+
+
+_ID = TICKET_ID.pattern
 _A_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _FRONT_MATTER = re.compile(
-    rf"---\n(?:schema: (?P<schema>watchbill/ticket/1)\n)?id: (?P<id>{TICKET_ID.pattern})\ntitle: (?P<title>{WORDS})\n"
+    rf"---\n(?:schema: (?P<schema>watchbill/ticket/1)\n)?id: (?P<id>{_ID})\ntitle: (?P<title>{WORDS})\n"
     rf"(?:type: (?P<type>[a-z]+)\n)?(?:priority: (?P<priority>[a-z]+)\n)?(?:status: (?P<status>open|closed)\n)?"
-    rf"(?:dependencies:(?P<dependencies>{_A_LIST})\n)?(?:labels:(?P<labels>{_A_LIST})\n)?"
+    rf"(?:dependencies:(?P<dependencies>{_list_of(_ID, _ID)})\n)?"
+    rf"(?:labels:(?P<labels>{_list_of(WORDS, WORDS_IN_A_LIST)})\n)?"
     rf"(?:created_date: (?P<created_date>'{_A_DAY}'|{_A_DAY})\n)?---\n"
 )
 """A ticket's front matter as `render` writes it; lists may stand on one line too."""
@@ -197,15 +202,18 @@ def _keys_as_written(data: bytes) -> dict[str, Any] | None:
     """The keys and the body, if the front matter is just as `render` writes it. Raises `NotPlain`, `Malformed`."""
     text = front_matter.decode(data)
     match = _FRONT_MATTER.match(text)
-    if match is None or not plain_yaml.is_readable(match[0]):
+    if match is None or not (text.isascii() or plain_yaml.is_readable(match[0])):
         return None
-    keys: dict[str, Any] = {key: value for key, value in match.groupdict().items() if value is not None}
+    keys: dict[str, Any] = match.groupdict()
+    if None in keys.values():
+        keys = {key: value for key, value in keys.items() if value is not None}
     keys["title"] = plain_yaml.meaning(keys["title"])
     if "created_date" in keys:
         keys["created_date"] = keys["created_date"].strip("'")
-    for key in ("dependencies", "labels"):
-        if key in keys:
-            keys[key] = [plain_yaml.meaning(item) for item in _items(keys[key])]
+    if "dependencies" in keys:
+        keys["dependencies"] = _items(keys["dependencies"])
+    if "labels" in keys:
+        keys["labels"] = list(map(plain_yaml.meaning, _items(keys["labels"])))
     keys["body"] = text[match.end() :].strip("\n")
     return keys
 
