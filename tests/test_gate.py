@@ -395,6 +395,7 @@ READ_THEMSELVES = {
     "workspace.py": "judges what it reads",
     "index/__init__.py": "is given the judgement",
     "settle.py": "looks for builds and merges alone",
+    "stages/archive.py": "packs what was written, whatever it says",
     "stages/gate_setup.py": "looks for all that was ever decided",
     "stages/report.py": "counts what is new",
 }

@@ -24,7 +24,8 @@ GROUPS = {
     "gate": ("setup", "allow", "show"),
     "schedule": ("show",),
 }
-SINGLE = ["init", "plan", "run", "merge", "watch", "history", "status", "verify", "pause", "resume", "demo", "doctor"]
+SINGLE = ["init", "plan", "run", "merge", "watch", "history", "status", "verify", "archive"]
+SINGLE += ["pause", "resume", "demo", "doctor"]
 VERBS = [[verb] for verb in SINGLE] + [[group, verb] for group, verbs in GROUPS.items() for verb in verbs]
 
 
@@ -52,6 +53,7 @@ LISTING = [
     "history T-0001",
     "plan --dry-run",
     "verify",
+    "archive",
     "merge",
     "run qa",
     "schedule show --cron",

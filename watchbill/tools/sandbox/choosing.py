@@ -45,6 +45,7 @@ _ATTEMPTS = r"""
 import ctypes, glob, json, os, signal, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
 plan = json.loads(sys.argv[1])
+start = os.getcwd()
 def attempt(act):
     try:
         return bool(act())
@@ -61,6 +62,12 @@ def connect(family, address):
         client.settimeout(5)
         client.connect(address)
         return True
+def connect_to_file(path):
+    os.chdir(os.path.dirname(path))  # the whole path may be longer than an address can be
+    try:
+        return connect(socket.AF_UNIX, os.path.basename(path))
+    finally:
+        os.chdir(start)
 def change(path):
     os.chmod(path, 0o777)
     return True
@@ -89,7 +96,7 @@ done = {
     "connect to the network": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", plan["port"]))),
     "change the mode of a file outside": attempt(lambda: change(plan["secret_file"])),
     "link a file outside into the worktree": attempt(lambda: link(plan["secret_file"])),
-    "connect to a socket file of the host": attempt(lambda: connect(socket.AF_UNIX, plan["socket_file"])),
+    "connect to a socket file of the host": attempt(lambda: connect_to_file(plan["socket_file"])),
     "point the worktree's git elsewhere": attempt(lambda: write(".git")),
     "leave a process behind": attempt(leave),
     "see a variable of the host": plan["secret"] in os.environ.values() or environments(),
@@ -205,7 +212,7 @@ def attempt_forbidden_acts(sandbox: Sandbox) -> tuple[Attempt, ...]:
         (outside / "secret").chmod(0o600)
         is_linux = sys.platform == "linux"
         abstract = stack.enter_context(_unix_listener(f"\0watchbill-probe-{secret[:16]}")) if is_linux else ""
-        socket_file = stack.enter_context(_unix_listener(str(outside / "socket")))
+        stack.enter_context(_unix_listener(_address_in(outside, stack)))
         bystander = stack.enter_context(_planted(secret))
         daemon = f"{_LIMITS.seconds * 2:.0f}.{secrets.randbelow(10**15):015}"
         plan: dict[str, str | int] = {
@@ -214,7 +221,7 @@ def attempt_forbidden_acts(sandbox: Sandbox) -> tuple[Attempt, ...]:
             "outside": str(outside / "escaped"),
             "port": listener,
             "unix": abstract.removeprefix("\0"),
-            "socket_file": socket_file,
+            "socket_file": str(outside / "socket"),
             "process": bystander.pid,
             "daemon": daemon,
             "linux": is_linux,
@@ -254,6 +261,15 @@ def _unix_listener(name: str) -> Iterator[str]:
         server.bind(name)
         server.listen()
         yield name
+
+
+def _address_in(folder: Path, stack: contextlib.ExitStack) -> str:
+    """A socket file in a folder, by an address that is short enough wherever the folder lies."""
+    if sys.platform != "linux":
+        return str(folder / "socket")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    stack.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}/socket"
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
