@@ -191,7 +191,7 @@ def test_an_id_that_two_files_claim_is_nobodys_until_a_person_settles_it(tmp_pat
     (manifest,) = works(workspace.root, "plan", "--agent", "build", "--json").json
     assert [entry["ticket"] for entry in manifest["entries"]] == ["T-0002"]
     assert any(skip["ticket"] == "T-0001" for skip in manifest["skipped"])
-    assert "two files claim the id T-0001" in works(workspace.root, "status").out
+    assert "2 files claim the id T-0001" in works(workspace.root, "status").out
     assert "copy.md" in refused(REFUSED, workspace.root, "ticket", "show", "T-0001")
     assert contents(workspace.layout.tickets) == before
 

@@ -38,10 +38,10 @@ def last_second_of_the_leap_day() -> None:
 
 
 def second_before_summer_time_ends() -> None:
-    """In Berlin it is about to be two o'clock again."""
+    """In Berlin it is two o'clock again in a tenth of a second."""
     os.environ["TZ"] = "Europe/Berlin"
     time.tzset()
-    _from(datetime(2026, 10, 25, 0, 59, 59, tzinfo=UTC))
+    _from(datetime(2026, 10, 25, 0, 59, 59, 900_000, tzinfo=UTC))
 
 
 def _numbers_below(most: int) -> None:
