@@ -35,6 +35,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "dead_sessions",
         "session_records",
         "settle",
+        "landed",
     ),
     7: ("stages",),
     8: ("schedule", "demo", "web", "importers", "rounds"),

@@ -20,6 +20,7 @@ from watchbill.gate import holds
 from watchbill.hand_over import step_of
 from watchbill.history import histories_on_disk, read_history
 from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreadable
+from watchbill.landed import settle_landed
 from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of, item_id
 from watchbill.overview import Overview, overview_of
 from watchbill.tools.git import Repository, erase, remove_empty_branches, remove_empty_objects
@@ -34,10 +35,13 @@ def settle(workspace: Workspace, now: datetime) -> list[str]:
     seen = overview_of(workspace)
     lines = [*_sweep(workspace, seen), *_mend_repository(workspace, seen)]
     damage = list(_set_damage_aside(workspace, seen, now))
-    seen = overview_of(workspace) if damage else seen
+    ready = [ticket for ticket, card in seen.cards.items() if "merge" in card.to]
+    landed = list(settle_landed(workspace, ready, now)) if ready else []
+    seen = overview_of(workspace) if damage or landed else seen
     return [
         *lines,
         *damage,
+        *landed,
         *_publish_missing_questions(workspace, seen, now),
         *_file_answered_items(workspace),
         *_reopen_items(workspace, seen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,16 @@ from tests.sessions import (
     writes,
 )
 from tests.signatures import forge
-from tests.workspaces import make_workspace
+from tests.workspaces import NOW, make_workspace
 from watchbill.documents.script import Take
-from watchbill.errors import TryLater
+from watchbill.errors import Refused, TryLater
 from watchbill.files.locks import held
 from watchbill.layout import branch_of
-from watchbill.tools.git import Repository
+from watchbill.roles.evidence import verified_by
+from watchbill.settle import settle
+from watchbill.stages.decide import close
+from watchbill.stages.verify import verify
+from watchbill.tools.git import DiffStat, Repository
 from watchbill.workspace import Workspace
 
 # Good while a.txt and b.txt do not both say "yes".
@@ -218,6 +223,35 @@ def test_a_merge_that_died_before_it_could_say_so_is_settled_by_the_next(tmp_pat
         assert on.files() == ("a.txt",)
         assert second.outcome == "merged"
         assert git(on.workspace.repo, "rev-list", "--count", "--first-parent", f"main..{INTEGRATION}") == "2"
+
+
+def test_any_verb_that_settles_says_that_a_merge_landed(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        candidate = on.last().candidate or ""
+        Repository.open(on.workspace.repo).move_branch(INTEGRATION, candidate, head(on))
+        (line,) = settle(on.workspace, NOW)
+        assert line == f"T-0001 was merged as {candidate[:10]} by a run that died before it could say so"
+        assert (on.last("T-0001").sender, on.last("T-0001").merged) == ("merge", candidate)
+        assert settle(on.workspace, NOW) == []
+        with pytest.raises(Refused, match="has ended already: merged"):
+            close(on.workspace, "T-0001", "not wanted after all", "Ada", NOW)
+        assert [violation.what for violation in verify(on.workspace, datetime.now(UTC)).violations] == []
+
+
+def test_what_landed_is_left_to_a_merge_that_is_under_way(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        Repository.open(on.workspace.repo).move_branch(INTEGRATION, on.last().candidate or "", head(on))
+        with held(on.workspace.layout.lock("merge"), "merge"):
+            assert settle(on.workspace, NOW) == []
+        assert len(settle(on.workspace, NOW)) == 1
+
+
+def test_a_list_of_files_that_is_cut_says_so() -> None:
+    names = tuple(f"{number}.txt" for number in range(2_001))
+    assert verified_by(DiffStat(names, 1, 0), None).files_cut
+    assert not verified_by(DiffStat(names[1:], 1, 0), None).files_cut
 
 
 def test_a_lost_handoff_is_found_again_when_the_owner_has_taken_the_branch_over(tmp_path: Path) -> None:

@@ -123,12 +123,16 @@ class Examiner:
         return self.workspace.layout.cache / "checks" / f"{name}.json"
 
 
+MOST_FILES = 2_000
+
+
 def verified_by(
-    stat: DiffStat, sandbox: Sandbox, checks: CheckEvidence | None = None, scans: ScanEvidence | None = None
+    stat: DiffStat, sandbox: Sandbox | None, checks: CheckEvidence | None = None, scans: ScanEvidence | None = None
 ) -> Verified:
-    """The verified part of a handoff."""
+    """The verified part of a handoff. Without a sandbox, nothing was run."""
     return Verified(
-        files=stat.files[:2_000],
+        files=stat.files[:MOST_FILES],
+        files_cut=len(stat.files) > MOST_FILES,
         insertions=stat.insertions,
         deletions=stat.deletions,
         base_checks=checks.base_run if checks else None,
@@ -137,7 +141,7 @@ def verified_by(
         disappeared=checks.comparison.gone[:500] if checks else (),
         scanners=scans.ran if scans else (),
         scanners_failed=scans.failed if scans else (),
-        sandbox=sandbox.name,
+        sandbox=sandbox.name if sandbox else "",
     )
 
 

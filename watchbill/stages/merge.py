@@ -17,6 +17,7 @@ from watchbill.files.locks import held
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
 from watchbill.integration import integration_head
+from watchbill.landed import find_landed, say_landed
 from watchbill.layout import branch_of
 from watchbill.roles.candidate import candidate_of, conflict_handoff
 from watchbill.roles.evidence import Examiner, scanner_trouble, verified_by
@@ -85,10 +86,10 @@ class _Merger:
         step = step_of(self.workspace, history)
         if "merge" not in step.to:
             return Result(ticket, "moved on", reasons=(step.reason,))
-        landed = self._landed_before(history, step, head)
+        landed = find_landed(self.workspace, self.repo, history, step, head)
         if landed:
             self.say(ticket, "was merged by a run that died before it could say so")
-            return self._report(ticket, head, landed)
+            return self._report(ticket, landed)
         candidate = candidate_of(self.repo, history, step, head)
         if candidate.commit is None:
             return self._send_back(ticket, conflict_handoff(history, step, head, candidate))
@@ -109,7 +110,7 @@ class _Merger:
         self.repo.make_durable()
         self.repo.move_branch(self.workspace.settings.project.integration, candidate.commit, head)
         self.repo.make_durable()
-        return self._report(ticket, head, candidate.commit)
+        return self._report(ticket, candidate.commit)
 
     def _check_again(self, ticket: str, history: History, step: Step, head: str, candidate: str) -> Result | None:
         """The integration branch has moved since the reviews: the engine's part is done again on the new candidate."""
@@ -153,20 +154,8 @@ class _Merger:
         self.say(ticket, f"{fields['reason']}; it goes to {' and '.join(step.to)}")
         return Result(ticket, "sent back", reasons=(fields["reason"],))
 
-    def _report(self, ticket: str, base: str, merged: str) -> Result:
-        stat = self.repo.diff_stat(base if base != merged else self.repo.commit(merged).parents[0], merged)
-        step = step_of(self.workspace, self.workspace.history(ticket))
-        fields = {
-            "from": "merge",
-            "outcome": "done",
-            "base": self.repo.commit(merged).parents[0],
-            "commit": step.commit,
-            "candidate": merged,
-            "merged": merged,
-            "verified": verified_by(stat, self.sandbox),
-        }
-        # It is in git: that is said even if the ticket was closed, or taken away, since the gate let it pass.
-        self._hand_over(ticket, fields, lambda _history, step: step.ended != "merged")
+    def _report(self, ticket: str, merged: str) -> Result:
+        say_landed(self.workspace, self.repo, ticket, merged, self.sandbox, self.now())
         self.say(ticket, f"merged as {merged[:10]}")
         self._clear_away(ticket)
         return Result(ticket, "merged", merged)
@@ -186,20 +175,6 @@ class _Merger:
             diff=lambda work: self.repo.diff(work.base, work.commit) if work.base and work.commit else "",
         )
         return step
-
-    def _landed_before(self, history: History, step: Step, head: str) -> str | None:
-        """A merge that was made in git, of the very candidate that was reviewed, whose handoff is missing."""
-        work = history.document(step.work) if step.work else None
-        if work is None or not work.handoff.base or not step.commit or not self.repo.is_ancestor(step.commit, head):
-            return None
-        routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
-        gate = self.workspace.settings.gate
-        for commit in self.repo.commits_between(work.handoff.base, head):
-            if commit.trailers.get("Watchbill-Ticket") == history.id and step.commit in commit.parents:
-                known = reviewed(history, routing, attempts, commit.id, gate) or checked_again(history, commit.id)
-                if known:
-                    return commit.id
-        return None
 
     def _clear_away(self, ticket: str) -> None:
         """The ticket's worktrees are of no more use. One that cannot be removed is left for the next time."""
