@@ -33,13 +33,24 @@ CASES = [
 
 @pytest.mark.parametrize(("scene", "fault", "number"), CASES, ids=[f"{case[0]}-{case[1]}" for case in CASES])
 def test_nothing_is_lost_and_the_next_run_carries_on(arena: Arena, scene: str, fault: str, number: int) -> None:
-    chosen = sample(points(arena.record(SCENES[scene]), fault), number)
+    offered = points(arena.record(SCENES[scene]), fault)
+    chosen = sample(offered, number)
     assert chosen, f"the recording of {scene} offers no point for {fault}"
+    # Threads do not run in the same order each time, so a few points may not come up again: others take their place.
+    others = sample([call for call in offered if call not in chosen], number + 3)
     arena.missed.clear()
-    wrong = [one for call in chosen for one in trial(arena, SCENES[scene], call, fault)]
+    before = 0
+    wrong: list[str] = []
+    met = 0
+    while chosen:
+        wrong += trial(arena, SCENES[scene], chosen.pop(0), fault)
+        if len(arena.missed) == before:
+            met += 1
+        elif others:
+            chosen.append(others.pop(len(others) // 2))
+        before = len(arena.missed)
     assert not wrong, "\n".join(wrong)
-    # Threads do not run in the same order each time, so a few points may not come up again.
-    assert len(arena.missed) * 3 <= len(chosen), f"too many faults were never met: {arena.missed}"
+    assert met * 3 >= min(number, len(offered)) * 2, f"too many faults were never met: {arena.missed}"
 
 
 def test_a_recording_finds_the_calls_that_publish_a_document(arena: Arena) -> None:

@@ -15,7 +15,7 @@ from tests.files.heads import BACKLOG_MD, TICKET, common, mutated, words
 from watchbill.documents import ticket as tickets
 from watchbill.documents.ticket import Ticket
 from watchbill.errors import Damaged
-from watchbill.files.document import explain
+from watchbill.files.document import explain, upgraded
 from watchbill.files.front_matter import Malformed, read_yaml
 
 PATH = Path("x.md")
@@ -39,6 +39,7 @@ def read_carefully(head: str) -> object:
         meta = read_yaml(f"\n{head}")
         if "body" in meta:
             return "the key 'body' is not allowed: the body stands below the front matter"
+        meta = upgraded(meta, Ticket.kind, Ticket.version, Ticket.upgrades)
         return whole(Ticket.model_validate({**meta, "body": "body"}, by_alias=True, by_name=False))
     except Malformed as refusal:
         return str(refusal)
