@@ -42,8 +42,9 @@ def reasons(folder: Path) -> list[dict[str, str]]:
 def _read_reason(path: Path) -> dict[str, str]:
     try:
         entry = json.loads(path.read_bytes())
-        return {key: str(entry[key]) for key in ("from", "why", "when")}
-    except (OSError, ValueError, TypeError, KeyError):
+        # Halves of characters, which JSON can name, could be shown nowhere.
+        return {key: _shown(str(entry[key]).encode("utf-8", "replace")) for key in ("from", "why", "when")}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {"from": "", "why": "its reason cannot be read", "when": ""}
 
 

@@ -231,8 +231,8 @@ def _message(case: Case, note: str) -> str:
 def _remembered(case: Case) -> set[str]:
     """What the set-up command made in this worktree in earlier sessions, which never goes into a commit."""
     try:
-        return set(json.loads(_memory(case).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        return {str(path) for path in json.loads(_memory(case).read_text("utf-8"))}
+    except (OSError, ValueError, TypeError, RecursionError):
         # Derived data. Without it, what lies in the worktree counts as work, and a human sees it in the diff.
         return set()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from watchbill.documents.handoff import CheckRun, Finding, Verified
 from watchbill.files.publish import replace, sha256
 from watchbill.rules.regressions import Comparison, Run, compare
@@ -109,11 +111,8 @@ class Examiner:
     def _checks_of(self, commit: str) -> Checks | None:
         """What an earlier run of the same commands on the same commit gave: yesterday's candidate is today's base."""
         try:
-            value = json.loads(self._kept(commit).read_text("utf-8"))
-            for key in ("passed", "failed", "skipped"):
-                value[key] = tuple(value[key])
-            return Checks(**value)
-        except (OSError, ValueError, TypeError, KeyError):
+            return TypeAdapter(Checks).validate_json(self._kept(commit).read_bytes())
+        except (OSError, ValueError):
             # Derived data: whatever is wrong with it, the checks are simply run again.
             return None
 

@@ -97,7 +97,7 @@ def read(given: Any, outcomes: tuple[str, ...], with_criteria: bool) -> Submissi
         raise ToolRefused(f"outcome must be one of: {', '.join(outcomes)}. Nothing was handed over; submit again.")
     if "criteria" in given and not with_criteria:
         raise ToolRefused("Nothing was handed over: criteria: this key is not known. Correct it and submit again.")
-    size = len(json.dumps(given))
+    size = _size(given)
     if size > MOST_CHARACTERS:
         raise ToolRefused(f"Nothing was handed over: {size:,} characters; {MOST_CHARACTERS:,} at most. Be brief.")
     try:
@@ -144,6 +144,14 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _size(given: dict[str, Any]) -> int:
+    """How many characters of JSON it is. Raises `ToolRefused` for what is nested too deep, or a number too long."""
+    try:
+        return len(json.dumps(given))
+    except (RecursionError, ValueError) as error:
+        raise ToolRefused(f"Nothing was handed over: {error}. Correct it and submit again.") from error
 
 
 def _encodable(value: Any) -> Any:

@@ -213,7 +213,7 @@ def _remembered(layout: Layout) -> dict[str, Any]:
     """By agent: the inputs, the manifest that was made from them, and the stamp of its file."""
     try:
         found = json.loads(layout.planned.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

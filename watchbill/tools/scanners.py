@@ -88,7 +88,8 @@ _SECRETS: dict[str, tuple[str, float]] = {
     "Hex High Entropy String": ("low", 0.3),
 }
 _SAMPLES_IN_TESTS = frozenset({"Basic Auth Credentials", "JSON Web Token", _KEYWORD})
-_SEVERITY = {"HIGH": "high", "MEDIUM": "medium", "LOW": "low"}
+# What bandit itself calls undefined; a word that is not known here may mean anything, and is medium.
+_SEVERITY = {"HIGH": "high", "MEDIUM": "medium", "LOW": "low", "UNDEFINED": "info"}
 _CONFIDENCE = {"HIGH": 0.9, "MEDIUM": 0.6, "LOW": 0.3}
 _PASSWORD_RULES = frozenset({"B105", "B106", "B107"})
 _IMPORT_RULES = frozenset(f"B{number}" for number in range(401, 416))
@@ -163,6 +164,9 @@ def scan(
                 sightings = look(subjects, Path(folder).resolve(), timeout_seconds, place)
         except _ScannerFailed as failure:
             failed[name] = str(failure)
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            # Another version may report in another form: what cannot be read was not looked at.
+            failed[name] = f"its report is not of the form that is known here ({type(error).__name__}: {error})"[:300]
         else:
             ran.append(name)
             alerts += _fewer_alike(_new(sightings))
@@ -254,9 +258,9 @@ _SCANNERS: dict[str, Callable[[list[_Subject], Path, float, Sandbox | None], lis
 
 
 def _seen_by_bandit(subject: _Subject, result: Mapping[str, Any]) -> _Sighting:
-    rule, line = str(result["test_id"]), int(result["line_number"])
+    rule, line = str(result["test_id"]), _line_number(result)
     code = _normal(_line(_lines(_text(subject.content)), line))
-    severity = _SEVERITY.get(result["issue_severity"], "info")
+    severity = _SEVERITY.get(result["issue_severity"], "medium")
     if (rule == "B101" and _is_test(subject.path)) or (rule in _IMPORT_RULES and severity == "low"):
         severity = "info"
     about_a_secret = rule in _PASSWORD_RULES
@@ -303,7 +307,7 @@ def _unread(source: str, subject: _Subject, severity: str, reason: str) -> _Sigh
 
 def _seen_by_detect_secrets(copy: _Copy, result: Mapping[str, Any]) -> _Sighting | None:
     subject, rule, digest = copy.subject, str(result["type"]), str(result["hashed_secret"])
-    shown = _line(copy.lines, int(result["line_number"]))
+    shown = _line(copy.lines, _line_number(result))
     if rule in _GUESSES and _is_noise_to_guesses(subject):
         return None
     if rule == _KEYWORD and _TELLS_NOTHING.search(shown):
@@ -311,7 +315,7 @@ def _seen_by_detect_secrets(copy: _Copy, result: Mapping[str, Any]) -> _Sighting
     severity, confidence = _SECRETS.get(rule, ("medium", 0.6))
     if rule in _SAMPLES_IN_TESTS and _is_test(subject.path):
         severity = "low"
-    number = int(result["line_number"])
+    number = _line_number(result)
     alert = Alert(
         source="detect-secrets",
         rule=rule,
@@ -421,12 +425,25 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _read_report(module: str, output: bytes) -> dict[str, Any]:
     try:
-        report = json.loads(output)
-    except ValueError as error:
+        report = json.loads(output, parse_constant=_not_a_number)
+        # Halves of characters, which JSON can name, could not be written down.
+        report = json.loads(json.dumps(report, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
         raise _ScannerFailed(f"{module} did not answer in JSON: {error}") from error
     if not isinstance(report, dict) or "results" not in report:
         raise _ScannerFailed(f"{module} answered without results")
     return report
+
+
+def _not_a_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _line_number(result: Mapping[str, Any]) -> int:
+    number = int(result["line_number"])
+    if not 0 <= number < 1 << 31:
+        raise ValueError(f"{number} is the number of no line")
+    return number
 
 
 def _last_line(err: io.BufferedRandom) -> str:

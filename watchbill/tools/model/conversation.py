@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
@@ -22,6 +22,7 @@ from watchbill.tools.redaction import redact
 
 RETRIES = 2
 LONGEST_WAIT = 60.0
+DEEPEST_INPUT = 64
 TRY_ANOTHER_MODEL = ("busy", "no such model")
 
 
@@ -119,6 +120,7 @@ class Conversation:
         try:
             async with asyncio.timeout(self.access.timeout_seconds * (RETRIES + 1)):
                 message = await anext(self._runner)
+            _refuse_depths(message.content)
         except StopAsyncIteration:
             raise ModelTrouble("foreign", "the conversation ended before a request was made") from None
         except Exception as error:
@@ -182,6 +184,19 @@ def _for_sdk(tool: Tool) -> Any:
                 raise ToolError(str(refusal)) from refusal
 
     return Adapter()
+
+
+def _refuse_depths(content: Any) -> None:
+    """A call whose input is nested without sense could be neither passed on nor sent back to the model."""
+    layer = [getattr(block, "input", None) for block in content]
+    for _ in range(DEEPEST_INPUT):
+        layer = [inner for value in layer if isinstance(value, dict | list) for inner in _inside(value)]
+    if layer:
+        raise ModelTrouble("foreign", f"the model called a tool with input nested deeper than {DEEPEST_INPUT} levels")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _read(message: Any, asked: str) -> Reply:

@@ -229,6 +229,6 @@ def _ask(kind: str, plan: dict[str, Any], folder: int) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise ToolRefused(f"{kind}: it took longer than {SEARCH_SECONDS:g} s and was stopped") from None
-    except (subprocess.CalledProcessError, ValueError) as error:
+    except (subprocess.CalledProcessError, ValueError, RecursionError) as error:
         raise ToolRefused(f"{kind}: the search failed: {error}") from error
     return answer

@@ -37,7 +37,9 @@ def trouble_from(error: BaseException, model: str) -> ModelTrouble | None:
         return ModelTrouble("unreachable", f"the model's server cannot be reached ({error.__cause__ or error})")
     if isinstance(error, UnicodeEncodeError):
         return ModelTrouble("rejected", "the model wrote broken characters, which cannot be sent back to it")
-    if isinstance(error, anthropic.APIError | json.JSONDecodeError | AttributeError | TypeError | ValueError):
+    if isinstance(
+        error, anthropic.APIError | json.JSONDecodeError | AttributeError | TypeError | ValueError | RecursionError
+    ):
         # While a request is under way these mean that the answer was no message at all.
         reason = "what answered does not speak the Messages API (an HTML page or another service?)"
         return ModelTrouble("foreign", reason)

@@ -300,7 +300,8 @@ class _Status:
         with contextlib.suppress(BlockingIOError):
             self._text += os.read(self._stream, 65_536)
         for line in self._text.decode(errors="replace").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+            # It may be read while it is being written.
+            with contextlib.suppress(ValueError, RecursionError, AttributeError):
                 value = json.loads(line).get(key)
                 if isinstance(value, int):
                     return value

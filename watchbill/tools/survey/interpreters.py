@@ -106,7 +106,7 @@ def _installed(program: Path | None, where: str, machine: Machine) -> Interprete
     try:
         executable, prefix, base, path = json.loads(answer or "null")
         return _running(Path(executable), Path(prefix), Path(base), [str(entry) for entry in path], where, machine)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 
