@@ -28,6 +28,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "overview",
         "integration",
         "hand_over",
+        "heads",
         "gate",
         "signer",
         "inbox",

@@ -1,20 +1,23 @@
 """The one door through which every actor adds a document to a history.
 
 Owns numbering, the `to` of a document, the race for a number, that no secret stands in what is published, and that the
-question to a human is published right after the document that raises it. Never judges the content of a document.
+question to a human is published right after the document that raises it. What is published is noted, for `verify`, in
+a journal outside the histories. Never judges the content of a document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.redacted import redacted
-from watchbill.errors import Stale
+from watchbill.errors import Stale, TryLater
 from watchbill.gate import holds
+from watchbill.heads import note_intended, note_published
 from watchbill.history import History, Recorded, append
 from watchbill.inbox import ask
 from watchbill.rules.next_step import Step, next_step
@@ -42,10 +45,13 @@ def hand_over(
         if not still_valid(history, step_of(workspace, history)):
             raise Stale(f"{ticket} has moved on meanwhile", "Nothing was published; run it again.")
         handoff = _numbered(workspace, history, fields, now)
+        note_intended(workspace.layout, handoff)
         try:
             history = append(workspace.layout, history, handoff, workspace.histories)
         except Stale:
             continue
+        with suppress(TryLater):  # it is published: that nobody can note it any more takes nothing back
+            note_published(workspace.layout, handoff)
         step = step_of(workspace, history)
         ask(workspace.layout, history, step, now, _diff_for(step, history, diff), holds(workspace.settings))
         return handoff, step

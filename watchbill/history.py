@@ -171,6 +171,17 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
     )
 
 
+def read_end(layout: Layout, ticket: str, store: Store) -> Recorded | None:
+    """The last document of a history of which nothing is missing or set aside, without reading the others; else None.
+
+    Raises `Damaged` when it cannot be read.
+    """
+    paths = _numbered(layout, store.list(ticket))
+    if not paths or [path.name for path in paths] != [f"{seq:04}.md" for seq in range(1, len(paths) + 1)]:
+        return None
+    return _read_document(store, paths[-1], ticket)
+
+
 def histories_of(layout: Layout) -> Store:
     """Where all histories are: loose, and packed."""
     return ArchivedStore(LocalStore(layout.handoffs), layout.archive)

@@ -158,6 +158,11 @@ class Layout:
     def journal(self, manifest: str) -> Path:
         return self.journals / f"{manifest}.jsonl"
 
+    @property
+    def heads(self) -> Path:
+        """What every history ends with, line by line."""
+        return self.journals / "heads.jsonl"
+
     def lock(self, name: str) -> Path:
         return self.locks / f"{name}.lock"
 

@@ -69,6 +69,14 @@ def test_a_journal_whose_maker_died_before_its_first_line_is_made_durable_all_th
     assert steps == ["write", "fsync", "fsync"], done.stderr
 
 
+def test_a_line_that_is_jotted_down_is_not_synced(tmp_path: Path) -> None:
+    folder = tmp_path / "journals"
+    folder.mkdir()
+    done = traced("from watchbill.files.journal import jot\njot(folder / 'a.jsonl', {'n': 1})", folder)
+    assert [call.name for call in done.about(folder) if call.name != "open"] == ["write"], done.stderr
+    assert read(folder / "a.jsonl") == [{"n": 1}]
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("")
     (tmp_path / "a.jsonl").symlink_to("victim")

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "watchbill"
 # By module: what is called there, and what it writes.
 MAY_WRITE = {
     "files/publish.py": ("link open rename", "documents: the one way in"),
-    "files/journal.py": ("open", "lines, each synced, of the requests that were made"),
+    "files/journal.py": ("open", "lines of the requests that were made, each synced, and of what histories end with"),
     "files/locks.py": ("open", "locks, which hold the number of a process"),
     "files/archive.py": ("open", "nothing: it opens a document in a pack, for reading"),
     "index/kept.py": ("fdopen open replace", "the index, which may be lost at any time"),

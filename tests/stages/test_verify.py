@@ -342,9 +342,10 @@ def test_a_deleted_document_is_found(team: Team, seq: int) -> None:
 
 def test_a_deleted_word_of_the_merge_is_found_by_its_commit(team: Team) -> None:
     handoff(team, "T-0001", 4).unlink()
-    (found,) = violations(team)
+    found, noted = violations(team)
     assert found.startswith(f"git: {INTEGRATION}: ")
     assert "landed for T-0001, but no handoff says so" in found
+    assert noted.startswith("handoffs/T-0001/0004.md: it was published")
 
 
 def test_a_deleted_history_is_found(team: Team) -> None:
@@ -513,7 +514,8 @@ def test_a_deleted_rejection_is_found_by_its_item(team: Team) -> None:
     decide(team.workspace, "T-0004-0003", "reject", "", "Ada", NOW)
     assert violations(team) == []
     handoff(team, "T-0004", 4).unlink()
-    (found,) = violations(team)
+    noted, found = violations(team)
+    assert noted.startswith("handoffs/T-0004/0004.md: it was published")
     assert found.startswith("inbox/decided/T-0004-0003.md: it is filed as decided")
 
 
@@ -761,7 +763,8 @@ def test_an_item_that_was_turned_to_another_question_is_found(team: Team, patter
 
 def test_an_item_about_a_document_that_was_changed_is_found(team: Team) -> None:
     edit(handoff(team, "T-0004", 3), "severity: high", "severity: info")
-    (found,) = violations(team)
+    ended, found = violations(team)
+    assert ended.startswith("handoffs/T-0004/0003.md: it is not what was published")
     assert found.startswith("inbox/T-0004-0003.md: the document that it is about is missing or was changed")
 
 

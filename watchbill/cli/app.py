@@ -316,14 +316,26 @@ def status(json: Json = False) -> None:
 
 
 @app.command()
-def verify(json: Json = False) -> None:
-    """Check every document, chain, decision and merge. Exits with 4 when something is wrong."""
+def verify(
+    since: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="WHEN", help="A number of days, a date or a time: read older histories' ends only."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check every document, chain, decision and merge. Exits with 4 when something is wrong.
+
+    With --since, a history that ended before that moment is not read document by document: its numbers, its last
+    document and that its merge is on the integration branch are checked; an edit of an earlier document in it is not
+    found. A history with any newer document is checked whole, as are manifests, items, records and the branch.
+    """
     from watchbill.cli import show
+    from watchbill.stages.verify import moment_of
     from watchbill.stages.verify import verify as stage
 
-    opened = begin.workspace()
+    opened, now = begin.workspace(), begin.now()
     begin.use_scratch(opened)
-    show.verification(stage(opened, begin.now()), json)
+    show.verification(stage(opened, now, moment_of(since, now) if since is not None else None), json)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """An append-only file of JSON lines, each on disk before `append` returns.
 
-Owns the order and durability of lines. A line torn by a crash is the last one and is passed over when reading:
-its writer died before it could act on it.
+Owns the order and durability of lines. `jot` adds one that a power cut may lose. A line torn by a crash is the last one
+and is passed over when reading: its writer died before it could act on it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from watchbill.files.publish import FILE_MODE, disk_trouble, make_folder, sync, 
 
 def append(path: Path, entry: dict[str, Any]) -> None:
     """Add one line and sync it. Raises `TryLater` when the disk does not take it."""
+    _add(path, entry, is_synced=True)
+
+
+def jot(path: Path, entry: dict[str, Any]) -> None:
+    """Add one line without a sync: it outlives this process, not a power cut. Raises `TryLater` as `append` does."""
+    _add(path, entry, is_synced=False)
+
+
+def _add(path: Path, entry: dict[str, Any], is_synced: bool) -> None:
     make_folder(path.parent)
     line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode() + b"\n"
     with disk_trouble(path):
@@ -29,10 +38,11 @@ def append(path: Path, entry: dict[str, Any]) -> None:
             view = memoryview(line)
             while view:
                 view = view[os.write(descriptor, view) :]
-            sync(descriptor)
+            if is_synced:
+                sync(descriptor)
         finally:
             os.close(descriptor)
-        if is_new:
+        if is_synced and is_new:
             sync_folder(path.parent)
 
 

@@ -23,10 +23,21 @@ def candidate_of(repo: Repository, history: History, step: Step, integration: st
     if step.commit is None or step.work is None:
         raise Refused(f"{history.id} has no finished work to review")
     subject = repo.commit(step.commit).subject
-    message = (
-        f"Merge {subject}\n\nWatchbill-Ticket: {history.id}\nWatchbill-Handoff: {handoff_ref(history.id, step.work)}\n"
-    )
-    return repo.candidate(integration, step.commit, message)
+    return repo.candidate(integration, step.commit, f"Merge {subject}\n\n{_trailers(history, step.work)}")
+
+
+def _trailers(history: History, seq: int) -> str:
+    """What the commit says of where it comes from.
+
+    The decision is the one that the work itself names, by whose word it was built. It stands in a document that was
+    there before any review, so it is the same for everybody who computes the candidate; a decision that comes later,
+    about what a reviewer found, must not change the commit that was reviewed.
+    """
+    lines = {"Watchbill-Ticket": history.id, "Watchbill-Handoff": handoff_ref(history.id, seq)}
+    work = history.document(seq)
+    if work is not None and work.handoff.approval is not None:
+        lines["Watchbill-Decision"] = handoff_ref(history.id, work.handoff.approval)
+    return "".join(f"{name}: {value}\n" for name, value in lines.items())
 
 
 def conflict_handoff(history: History, step: Step, integration: str, candidate: Candidate) -> dict[str, Any]:

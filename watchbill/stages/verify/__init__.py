@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from watchbill.errors import Damaged
+from watchbill.errors import Damaged, TryLater
 from watchbill.files import quarantine
 from watchbill.files.archive import documents_in
 from watchbill.hand_over import step_of
-from watchbill.history import Backlog, History, archived_packs, histories_on_disk
+from watchbill.heads import Head, read_heads
+from watchbill.history import Backlog, History, Recorded, archived_packs, histories_on_disk
 from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
-from watchbill.stages.verify.chains import check_chain
+from watchbill.stages.verify.chains import check_chain, check_head
 from watchbill.stages.verify.decisions import check_decisions
 from watchbill.stages.verify.merges import check_merges
 from watchbill.stages.verify.records import (
@@ -29,24 +30,29 @@ from watchbill.stages.verify.records import (
     read_records,
 )
 from watchbill.stages.verify.report import Counts, Findings, Report, Violation
+from watchbill.stages.verify.since import ended_before, moment_of
 from watchbill.workspace import Workspace
 
-__all__ = ["Counts", "Report", "Violation", "verify"]
+__all__ = ["Counts", "Report", "Violation", "moment_of", "verify"]
 
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-def verify(workspace: Workspace, now: datetime) -> Report:
+def verify(workspace: Workspace, now: datetime, since: datetime | None = None) -> Report:
     """Check every document of `workspace`, and every commit on its integration branch.
 
-    Raises `Misconfigured` when the settings or the routing cannot be read: without them nothing can be judged.
+    With `since`, of histories that ended before that moment only the numbers, the last document (against its noted
+    hash) and that its merge is on the branch are checked; every other history, all records, and the whole branch are
+    checked as ever. Raises `Misconfigured` when the settings or the routing cannot be read: without them nothing can
+    be judged.
     """
     layout, found = workspace.layout, Findings(workspace.root)
     records = read_records(layout, found)
     backlog = workspace.backlog()
-    histories = {
-        ticket: workspace.history_of(ticket, backlog.get(ticket)) for ticket in _tickets_with_history(layout, found)
-    }
+    heads = _heads(layout, found)
+    tickets = _tickets_with_history(layout, found)
+    ended = ended_before(workspace, tickets, since)
+    histories = {ticket: workspace.history_of(ticket, backlog.get(ticket)) for ticket in tickets if ticket not in ended}
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
     _about_the_archive(layout, found)
@@ -57,14 +63,15 @@ def verify(workspace: Workspace, now: datetime) -> Report:
         check_origin(history, records, layout, found)
         check_questions(history, step_of(workspace, history), layout, found)
         _about_the_future(history, now, found)
-    check_manifests(records, histories, layout, found)
-    check_items(records, histories, layout, found)
-    check_sessions(records, histories, layout, found)
+    _about_the_ends(histories, ended, heads, layout, found)
+    check_manifests(records, histories, ended, layout, found)
+    check_items(records, histories, ended, layout, found)
+    check_sessions(records, histories, ended, layout, found)
     check_ends(histories, layout, found)
-    merges = check_merges(workspace, histories, found)
+    merges = check_merges(workspace, histories, ended, found)
     counts = Counts(
         tickets=len(backlog.tickets),
-        documents=sum(len(history.documents) for history in histories.values()),
+        documents=sum(len(history.documents) for history in histories.values()) + len(ended),
         manifests=len(records.manifests),
         items=len(records.waiting) + len(records.decided),
         sessions=len(records.sessions),
@@ -88,6 +95,31 @@ def _tickets_with_history(layout: Layout, found: Findings) -> list[str]:
         else:
             tickets.append(name)
     return tickets
+
+
+def _heads(layout: Layout, found: Findings) -> dict[str, Head]:
+    """What was noted of the histories' ends: to be read before them, so that no later document seems unknown."""
+    try:
+        return read_heads(layout)
+    except TryLater as error:
+        found.violation(layout.heads, error.reason)
+        return {}
+
+
+def _about_the_ends(
+    histories: Mapping[str, History],
+    ended: Mapping[str, Recorded],
+    heads: Mapping[str, Head],
+    layout: Layout,
+    found: Findings,
+) -> None:
+    for ticket, head in heads.items():
+        history = histories.get(ticket)
+        last = ended.get(ticket) or (history.documents[-1] if history and history.documents else None)
+        highest = last.handoff.seq if ticket in ended and last else history.next_seq - 1 if history else 0
+        check_head(ticket, highest, last, head, layout, found)
+    if ended:
+        found.note(layout.handoffs, f"{len(ended)} of them ended before that moment; of each only the end was read")
 
 
 def _about_strangers(folder: Path, found: Findings) -> None:

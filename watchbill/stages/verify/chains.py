@@ -1,4 +1,4 @@
-"""The chain of one ticket: contiguous numbers, and each document naming the hash of the one before.
+"""The chain of one ticket: contiguous numbers, each document naming the hash of the one before, the last as noted.
 
 Owns what counts as a break of the chain, and when a human has taken note of one. It reads no file.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchbill.errors import Damaged
+from watchbill.heads import Head
 from watchbill.history import History, Recorded
 from watchbill.layout import DOCUMENT_NUMBER, Layout
 from watchbill.stages.verify.report import Findings
@@ -35,6 +36,20 @@ def check_chain(history: History, layout: Layout, found: Findings) -> None:
     gone = {one.seq for one in lost} | set(_damaged_numbers(history))
     for index, recorded in enumerate(history.documents):
         _check_parent(history, index, recorded, gone, found)
+
+
+def check_head(ticket: str, highest: int, last: Recorded | None, head: Head, layout: Layout, found: Findings) -> None:
+    """Check the end of one history against what was noted of it. `highest` is the number of its newest document, which
+    is `last` if it can be read."""
+    if head.published > highest:
+        path = layout.handoff(ticket, head.published)
+        found.violation(path, "it was published, as .watchbill/journals/heads.jsonl says, and is missing")
+    elif head.intended > highest:
+        path = layout.handoff(ticket, head.intended)
+        found.note(path, "it was about to be published and is not there: a run died just then, or it was removed")
+    # An edited last document may be followed by one that was never published: both are told.
+    if last is not None and last.handoff.seq == highest and last.sha not in head.shas.get(highest, {last.sha}):
+        found.violation(last.path, "it is not what was published: .watchbill/journals/heads.jsonl notes another hash")
 
 
 def lost_documents(history: History, layout: Layout) -> list[Lost]:

@@ -22,12 +22,15 @@ from watchbill.tools.git import Commit, Repository
 from watchbill.workspace import Workspace
 
 
-def check_merges(workspace: Workspace, histories: Mapping[str, History], found: Findings) -> int:
-    """Check everything that needs the repository. Returns how many merges were looked at.
+def check_merges(
+    workspace: Workspace, histories: Mapping[str, History], ended: Mapping[str, Recorded], found: Findings
+) -> int:
+    """Check everything that needs the repository. Returns how many merges were looked at. Of the histories that `ended`
+    before, only the last document is known: it must name the commit of the ticket that is on the branch.
 
     The documents are read before the repository: a run writes in the other order, so nothing seems to be missing.
     """
-    check = _Merges(workspace, histories, found)
+    check = _Merges(workspace, histories, ended, found)
     check.approvals()
     try:
         repo = Repository.open(workspace.repo)
@@ -42,6 +45,7 @@ def check_merges(workspace: Workspace, histories: Mapping[str, History], found: 
 class _Merges:
     workspace: Workspace
     histories: Mapping[str, History]
+    ended: Mapping[str, Recorded]
     found: Findings
 
     @cached_property
@@ -87,10 +91,12 @@ class _Merges:
         if base is None:
             self.found.violation(self.workspace.layout.settings, f"the repository has no branch {project.base!r}")
         tips = [tip for tip in (head, base) if tip]
-        names = {recorded.handoff.merged or "" for _, recorded in self.merged}
+        said = [recorded for _, recorded in self.merged]
+        said += [recorded for recorded in self.ended.values() if recorded.handoff.merged]
+        names = {recorded.handoff.merged or "" for recorded in said}
         # With no branch left to look at, nothing is contained anywhere.
         gone = repo.missing(names, contained_in=tips) if tips else names
-        for _, recorded in self.merged:
+        for recorded in said:
             merged = recorded.handoff.merged or ""
             if merged in gone:
                 what = f"it says that {merged[:10]} was merged, but that is not on {project.integration}"
@@ -108,26 +114,34 @@ class _Merges:
                 place, f"{name} was merged without a ticket; your own commits get there by way of {project.base}"
             )
             return
+        if ticket in self.ended and self.ended[ticket].handoff.merged == commit.id:
+            return
         landed = self._landing_of(ticket, commit)
         if landed is None:
             self._about_an_unrecorded(place, name, ticket, commit)
             return
-        for why in _what_disagrees(landed.handoff, commit, self.histories.get(ticket), work):
+        history = self._whole(ticket)
+        for why in (*_what_disagrees(landed.handoff, commit, history, work), *_about_the_decision(commit, history)):
             self.found.violation(landed.path, why)
 
     def _landing_of(self, ticket: str, commit: Commit) -> Recorded | None:
         """The document that says that the commit landed; the history is read again in case it came a moment ago."""
-        for history in (self.histories.get(ticket), self._now(ticket)):
+        for history in (self._whole(ticket), self._now(ticket)):
             for recorded in history.documents if history else ():
                 if recorded.handoff.merged == commit.id:
                     return recorded
         return None
 
+    def _whole(self, ticket: str) -> History | None:
+        """A history as it was read, or read now where only its end was."""
+        return self._now(ticket) if ticket in self.ended else self.histories.get(ticket)
+
     def _now(self, ticket: str) -> History | None:
-        return self.workspace.history(ticket) if ticket in self.histories else None
+        is_known = ticket in self.histories or ticket in self.ended
+        return self.workspace.history(ticket) if is_known else None
 
     def _about_an_unrecorded(self, place: str, name: str, ticket: str, commit: Commit) -> None:
-        history = self.histories.get(ticket)
+        history = self._whole(ticket)
         if history is None:
             self.found.violation(place, f"{name} was merged for {_plain(ticket)}, which has no history")
             return
@@ -178,6 +192,28 @@ def _what_disagrees(landing: Handoff, commit: Commit, history: History | None, n
     work = [item for item in (history.handoffs if history else ()) if handoff_ref(item.ticket, item.seq) == named]
     if not work or work[0].sender != "build" or work[0].commit != landing.commit:
         yield f"{commit.id[:10]} names {_plain(named)} as the work that it merges, which is not so"
+
+
+def _about_the_decision(commit: Commit, history: History | None) -> Iterator[str]:
+    """Where a commit names a decision by which the work went on, it is the one that the work names, and it counts.
+
+    Commits of earlier versions name none.
+    """
+    named = commit.trailers.get("Watchbill-Decision")
+    if named is None or history is None:
+        return
+    counted = {handoff_ref(item.ticket, item.seq) for item in history.counted if item.sender == "human"}
+    if named not in counted:
+        yield f"{commit.id[:10]} names {_plain(named)} as the decision by which it went on, which is none that counts"
+        return
+    work = commit.trailers.get("Watchbill-Handoff")
+    approvals = {
+        handoff_ref(item.ticket, item.approval)
+        for item in history.handoffs
+        if item.approval is not None and handoff_ref(item.ticket, item.seq) == work
+    }
+    if named not in approvals:
+        yield f"{commit.id[:10]} names {_plain(named)} as the decision by which it went on, but its work does not"
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ names. It never writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -52,17 +52,28 @@ def read_records(layout: Layout, found: Findings) -> Records:
     )
 
 
-def check_manifests(records: Records, histories: Mapping[str, History], layout: Layout, found: Findings) -> None:
-    """Each manifest is in order within itself, and the handoffs that it names exist."""
+def check_manifests(
+    records: Records, histories: Mapping[str, History], unread: Collection[str], layout: Layout, found: Findings
+) -> None:
+    """Each manifest is in order within itself, and the handoffs that it names exist.
+
+    What is said of the tickets that are `unread` is passed over, here and below.
+    """
     for path, manifest in records.manifests.items():
         for why in _what_a_manifest_gets_wrong(path, manifest):
             found.violation(path, why)
         for reference in (text for entry in manifest.entries for text in entry.read):
             match = _REFERENCE.fullmatch(reference)
+            if match and match[1] in unread:
+                continue
             if match is None or not _was_there(histories.get(match[1]), int(match[2]), layout):
                 found.violation(path, f"it names the handoff {reference}, which is missing")
         for entry in manifest.entries:
-            if entry.approval is not None and not _is_decision(histories.get(entry.ticket), entry.approval):
+            if (
+                entry.approval is not None
+                and entry.ticket not in unread
+                and not _is_decision(histories.get(entry.ticket), entry.approval)
+            ):
                 what = f"it names {entry.ticket}/{entry.approval:04} as an approval, which is no decision of a human"
                 found.violation(path, what)
 
@@ -81,16 +92,20 @@ def check_origin(history: History, records: Records, layout: Layout, found: Find
                 found.violation(recorded.path, why)
 
 
-def check_items(records: Records, histories: Mapping[str, History], layout: Layout, found: Findings) -> None:
+def check_items(
+    records: Records, histories: Mapping[str, History], unread: Collection[str], layout: Layout, found: Findings
+) -> None:
     """Each item asks about a document that is there, and what lies among the decided was decided."""
     for path, item in {**records.waiting, **records.decided}.items():
         if item.id != path.stem or item.id != item_id(item.ticket, item.answers):
             found.violation(path, f"it says that it is {item.id}, about document {item.answers:04} of {item.ticket}")
             continue
         history = histories.get(item.ticket)
-        if item.handoff is not None and not _names_a_document(history, item.handoff):
+        if item.handoff is not None and item.ticket not in unread and not _names_a_document(history, item.handoff):
             found.violation(path, "the document that it is about is missing or was changed")
     for path, item in records.decided.items():
+        if item.ticket in unread:
+            continue
         _check_filed(path, item, histories.get(item.ticket), found)
     for path, item in records.waiting.items():
         if item.answers and _answer_to(histories.get(item.ticket), item.answers):
@@ -108,7 +123,9 @@ def check_questions(history: History, step: Step, layout: Layout, found: Finding
             found.note(asking, f"it asks a human, but there is no item {item} yet; the next run makes it")
 
 
-def check_sessions(records: Records, histories: Mapping[str, History], layout: Layout, found: Findings) -> None:
+def check_sessions(
+    records: Records, histories: Mapping[str, History], unread: Collection[str], layout: Layout, found: Findings
+) -> None:
     """Each record belongs to a manifest, and what it says was handed over is in the histories."""
     for path, record in records.sessions.items():
         if record.id != path.stem:
@@ -119,7 +136,7 @@ def check_sessions(records: Records, histories: Mapping[str, History], layout: L
         elif manifest.agent != record.agent:
             found.violation(path, f"it is of {record.agent}, but its manifest {record.manifest} is of {manifest.agent}")
         for ticket, commit in _handed_over(record):
-            if not _holds_work(histories.get(ticket), record.id, commit):
+            if ticket not in unread and not _holds_work(histories.get(ticket), record.id, commit):
                 found.violation(path, f"the handoff of {commit[:10]} for {ticket}, which it tells of, is missing")
 
 
