@@ -89,7 +89,7 @@ def test_verbs_and_options_that_are_named_exist(page: Path) -> None:
             assert option in help_of(*verb), f"{page.name}: watchbill {' '.join(words)}"
 
 
-@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_files_that_are_named_as_rooms_exist(page: str) -> None:
     text = (PROJECT / page).read_text("utf-8")
     for name in re.findall(r"`([\w./]+(?:\.py|\.toml|\.md|/))`", text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,13 @@ def test_a_long_text_is_cut_in_the_middle_and_says_so() -> None:
 def test_a_mark_at_the_cut_is_taken_out_too() -> None:
     frames = Frames("abc123")
     assert frames.frame("x", "x" * 100 + "abc" + "y" * 500 + "123" + "z" * 47, 153).count("abc123") == 2
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\x1b", "\x00", "\u00ad"])
+def test_what_is_hidden_is_shown_to_the_model(hidden: str) -> None:
+    framed = Frames("abc123").frame("the ticket", f"Mend{hidden} it\tnow\n")
+    assert hidden not in framed and f"Mend<U+{ord(hidden):04X}> it\tnow\n" in framed
+    assert Frames("abc123").frame("x", f"abc{hidden}123").count("abc123") == 2
 
 
 def test_a_plain_line_has_no_control_characters() -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
+from watchbill.files.visible import visible
 from watchbill.tools.redaction import redact
 
 CUT = "\n[… {left:,} characters left out …]\n"
@@ -21,9 +22,9 @@ class Frames:
     mark: str = field(default_factory=lambda: secrets.token_hex(6))
 
     def frame(self, label: str, text: str, limit: int = 60_000) -> str:
-        """`text` as data, saying whose words it is."""
+        """`text` as data, saying whose words it is. What is hidden in it is shown as its number."""
         # Replaced by what cannot be a part of a mark: taking it out could put another one together.
-        inner = bounded(text, limit).replace(self.mark, "(mark)")
+        inner = visible(bounded(text, limit)).replace(self.mark, "(mark)")
         return f"<data {self.mark} from={label!r}>\n{inner.rstrip()}\n</data {self.mark}>"
 
     def preface(self) -> str:
