@@ -558,6 +558,17 @@ def test_the_attempts_succeed_where_nothing_is_confined() -> None:
     assert len(attempts) == 14
 
 
+def test_the_attempts_are_made_in_a_workspace_that_lies_deep_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "/".join(["deeper and deeper"] * 8)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    attempts = attempt_forbidden_acts(Unconfined())
+    assert [attempt.act for attempt in attempts if attempt.held] == ["leave a process behind"]
+    assert all(attempt.held for attempt in attempt_forbidden_acts(choose("auto", [], None)))
+
+
 def fake_bwrap(folder: Path, script: str) -> None:
     folder.mkdir()
     (folder / "bwrap").write_text(f"#!/bin/bash\n{script}\n")
