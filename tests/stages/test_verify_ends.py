@@ -137,6 +137,16 @@ def test_writers_that_race_are_both_noted_and_the_winner_is_what_was_published(t
     assert violations(team) == []
 
 
+def test_the_line_of_a_run_that_died_is_no_proof_after_a_power_cut(team: Team) -> None:
+    lines = team.workspace.layout.heads.read_bytes()
+    dead = team.review("qa", "T-0003").model_copy(update={"turns": 9})
+    team.workspace.layout.heads.write_bytes(lines)
+    note_intended(team.workspace.layout, dead)
+    report = look(team)
+    assert report.violations == ()
+    assert any("another hash, but not that it was published" in note for note in report.notes)
+
+
 def test_a_workspace_without_the_journal_holds_as_before(team: Team) -> None:
     team.workspace.layout.heads.unlink()
     assert (look(team).violations, look(team).notes) == ((), ())
