@@ -67,17 +67,25 @@ def bench_tools(
     """The tools among `names` for one worktree, and `submit` last."""
     tools = file_tools(names, worktree)
     if "bash" in names:
-        tools.insert(0, bash_tool(worktree, sandbox, seconds))
+        tools.insert(0, bash_tool(worktree, sandbox, seconds, lambda what: bench.note("bash", what)))
     return [*(_paced(_halting(tool, bench), bench) for tool in tools), _noted(_halting(submit, bench), bench)]
 
 
-def bash_tool(worktree: Path, sandbox: Sandbox, longest: float = LONGEST_BASH_SECONDS) -> Tool:
-    """`bash`, inside the sandbox. A command that fails is a result, not a refusal."""
+def bash_tool(
+    worktree: Path,
+    sandbox: Sandbox,
+    longest: float = LONGEST_BASH_SECONDS,
+    note: Callable[[str], None] = lambda _what: None,
+) -> Tool:
+    """`bash`, inside the sandbox. A command that fails is a result, not a refusal. `note` hears of every limit that
+    one ran into."""
 
     async def call(given: Any) -> str:
         command, seconds = _read_bash(given, longest)
         limits = Limits(seconds=seconds, output_bytes=SHOWN)
         result = await asyncio.to_thread(sandbox.run, command, worktree, limits)
+        for sentence in (*result.limited, *([f"killed after {seconds:.0f} seconds"] if result.timed_out else [])):
+            note(f"limited: {sentence}")
         output = without_cut_words(result.output) + "".join(f"\n[{sentence}]" for sentence in result.limited)
         if result.timed_out:
             return f"{output}\n[killed after {seconds:.0f} seconds]"
@@ -130,6 +138,7 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
                 _refuse_marks(given)
             result = await tool.call(given)
         except ToolRefused as refusal:
+            bench.note(tool.name, _refusal(refusal))
             raise ToolRefused(str(refusal) + _notice(bench.until_wrap_up())) from refusal
         if tool.name in ("write", "edit") and isinstance(given, dict):
             bench.written.add(str(given.get("file_path")))
@@ -152,7 +161,11 @@ def _refuse_marks(given: Any) -> None:
 def _noted(submit: Tool, bench: Bench) -> Tool:
     async def call(given: Any) -> Any:
         bench.note(SUBMIT, describe(given))
-        return await submit.call(given)
+        try:
+            return await submit.call(given)
+        except ToolRefused as refusal:
+            bench.note(SUBMIT, _refusal(refusal))
+            raise
 
     return replace(submit, call=call)
 
@@ -168,5 +181,13 @@ def describe(given: Any) -> str:
     if not isinstance(given, dict):
         return ""
     value = given.get("command") or given.get("file_path") or given.get("pattern") or given.get("outcome") or ""
-    flat = " ".join(str(value).split())
+    return _one_line(str(value))
+
+
+def _refusal(refusal: ToolRefused) -> str:
+    return f"refused: {_one_line(str(refusal))}"
+
+
+def _one_line(text: str) -> str:
+    flat = " ".join(text.split())
     return flat if len(flat) <= 100 else redact(flat)[:99] + "…"

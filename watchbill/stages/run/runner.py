@@ -27,7 +27,7 @@ from watchbill.roles.case import Assignment, CannotMerge, Case, Role
 from watchbill.roles.qa import Qa
 from watchbill.roles.security import Security
 from watchbill.roles.submission import Submission, submission_tool
-from watchbill.roles.toolbox import Bench, bench_tools
+from watchbill.roles.toolbox import Bench, bench_tools, describe
 from watchbill.roles.turns import Desk, Ending, converse
 from watchbill.rules.next_step import Step
 from watchbill.rules.turn_caps import Caps, Pace, entry_caps
@@ -237,6 +237,7 @@ class SessionRunner:
         longest = self.workspace.settings.checks.timeout_seconds
         submit = submission_tool(self.role.name, accept)
         tools = bench_tools(names, assignment.worktree, self.sandbox, bench, submit, longest)
+        on_the_bench = {tool.name for tool in tools}
         headers = {
             "x-watchbill-agent": self.role.name,
             "x-watchbill-ticket": case.ticket,
@@ -250,6 +251,11 @@ class SessionRunner:
         def on_turn(reply: Reply) -> None:
             said = redact(" ".join(reply.text.split()))[:120]
             self._event(case.ticket, "turn", turn=budget.spent, of=budget.caps.hard, said=said, stop=reply.stop_reason)
+            # The SDK answers a call of what is not on the bench itself, so no tool could note it.
+            for use in (block for block in reply.content if block.get("type") == "tool_use"):
+                if use.get("name") not in on_the_bench:
+                    what = f"refused: there is no such tool here ({describe(use.get('input'))})"
+                    self._tool(case.ticket, budget, str(use.get("name"))[:60], what)
 
         def must_stop() -> str:
             if self.options.stop.is_set():
