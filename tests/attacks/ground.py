@@ -26,6 +26,7 @@ from tests.leaks import OWN_KEY
 from tests.repositories import git
 from tests.sessions import CHECK, PLAIN, builds, calls, hands_over, stage, take, turns
 from tests.workspaces import interpreter_folders, make_workspace, write_ticket
+from watchbill.cli.begin import sandbox_of
 from watchbill.documents.manifest import Agent
 from watchbill.errors import WatchbillError
 from watchbill.hand_over import hand_over
@@ -344,6 +345,8 @@ def attack(place: Ground, role: Agent, attacks: Sequence[Attack], *, may_fail: b
             if line.get("event") == "turn":
                 states.append(place.state(own))
 
+        # As the command line makes it: with the limits of the settings.
+        on.sandbox = sandbox_of(place.workspace)
         on.log = open_log(place.workspace.layout.logs, saw)
         with suppress(WatchbillError if may_fail else NoError):
             outcome = on.run(role).outcomes[ticket]

@@ -30,7 +30,8 @@ def bash(name: str, script: str, stopped: str, open_ground: bool = True) -> Atta
 
 def python(name: str, script: str, stopped: str, open_ground: bool = True) -> Attack:
     """A program that prints that it got through, or fails with what stopped it."""
-    return bash(name, f"@python@ - <<'END'\n{script}\nprint('{THROUGH}')\nEND", stopped, open_ground)
+    # In pieces: a shell that tells of a killed program repeats what it was given.
+    return bash(name, f"@python@ - <<'END'\n{script}\nprint('GOT', 'THROUGH', sep='-')\nEND", stopped, open_ground)
 
 
 def _on_documents() -> list[Attack]:
