@@ -146,8 +146,6 @@ def _looks(folder: Path, out: tuple[Path, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _sum(path: Path) -> str:
-    if path.is_symlink():
-        return str(path.readlink())
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
@@ -162,6 +160,7 @@ def ground(folder: Path, mode: str = "auto", **sandbox: int) -> Iterator[Ground]
     tables: dict[str, dict[str, Any]] = {
         "sandbox": {"read": interpreter_folders(), "mode": mode, **sandbox},
         "agents": caps(),
+        "limits": {"max_waiting": 100},
     }
     workspace = make_workspace(folder / "around", {"T-0001": "Do it"}, CHECK, PLAIN, tables)
     with ExitStack() as stack:

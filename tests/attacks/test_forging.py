@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict
 
 from tests.repositories import git
 from tests.sessions import CHECK, PLAIN, Stage, builds, calls, found, handing_over, hands_over, reviews, stage, take
@@ -16,6 +18,7 @@ from watchbill import gate
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.inbox_item import InboxItem
 from watchbill.documents.manifest import Agent
+from watchbill.roles import submission, toolbox
 from watchbill.stages import merge as merging
 from watchbill.stages.decide import decide, pick_up
 from watchbill.tools import signing
@@ -58,8 +61,9 @@ def ada(tmp_path_factory: pytest.TempPathFactory) -> Person:
     return person(tmp_path_factory.mktemp("keys"), "ada")
 
 
-@pytest.mark.parametrize("require", ["folder", "signature"])
-@pytest.mark.parametrize("role", ["build", "qa", "security"])
+@pytest.mark.parametrize(
+    ("role", "require"), [("build", "folder"), ("qa", "folder"), ("security", "folder"), ("qa", "signature")]
+)
 def test_no_text_of_a_model_becomes_a_decision(role: Agent, require: str, tmp_path: Path, ada: Person) -> None:
     workspace = workspace_with(tmp_path, ada, require, "T-0001")
     refused = [
@@ -100,6 +104,29 @@ def _nothing_was_decided(on: Stage, role: Agent, seq: int) -> None:
         assert [letter for letter in ("\x1b", "\x07", "\x0b", "\u202e", "\u2028", "\x85") if letter in shown] == []
     names = {path.name for path in workspace.layout.history_of("T-0001").iterdir()}
     assert names == {f"{number:04}.md" for number in range(1, seq + 1)}
+
+
+class Anything(submission.Submission):
+    """A reader that takes keys which it does not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead"),
+    [
+        (submission, "Submission", Anything),
+        (submission, "visible", lambda text: text),
+        (toolbox, "_refusal", lambda _refusal: ""),
+    ],
+    ids=["the strict reader", "the marking of what is hidden", "the record of refusals"],
+)
+def test_without_a_guard_the_forger_is_seen(
+    where: ModuleType, name: str, instead: Any, tmp_path: Path, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, name, instead)
+    with pytest.raises(AssertionError):
+        test_no_text_of_a_model_becomes_a_decision("build", "folder", tmp_path, ada)
 
 
 # Decisions that were made, for something else.

@@ -109,7 +109,7 @@ OFF: dict[str, tuple[SwitchOff, tuple[str, ...]]] = {
     "the worktree's git file": (without_git_on_top, ("replace its own git file",)),
     "the mounts": (
         with_the_workspace_writable,
-        ("append to the session record", "append to the index", "append to the inbox item", "append to the archive"),
+        ("append to the session record", "append to the index", "append to the inbox item"),
     ),
     "the hidden home": (with_the_home_folder_shown, ("the home folder", "the key file", "a socket by its path")),
     "the walk from the worktree's descriptor": (

@@ -100,7 +100,6 @@ def test_what_is_planted_acts_in_the_sandbox_or_not_at_all(mode: str, tmp_path: 
             assert {"conftest", "evil", "sitecustomize"} <= set(done), (
                 "without the sandbox what is planted reaches its mark"
             )
-            assert "SEES-A-KEY" in kept
             return
         assert done == []
         # It did run, where it may: the checks are the project's own code.
