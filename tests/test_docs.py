@@ -17,7 +17,7 @@ from tests.repositories import make_repository
 from tests.workspaces import CALCULATOR
 
 PROJECT = Path(__file__).parent.parent
-VERBS = "doctor demo gate history inbox init merge pause plan resume run schedule status ticket verify watch"
+VERBS = "archive doctor demo gate history inbox init merge pause plan resume run schedule status ticket verify watch"
 GROUPS = ("gate", "inbox", "schedule", "ticket")
 
 
