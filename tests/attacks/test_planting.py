@@ -204,7 +204,7 @@ def test_a_conftest_that_calls_failures_passes_is_believed_unless_it_is_protecte
     protected: bool, tmp_path: Path
 ) -> None:
     """Not stopped by the engine's evidence: code of the project says how its tests went. A protected path asks."""
-    gate = {"gate": {"protected": ["conftest.py", "**/conftest.py"]}} if protected else {}
+    gate: dict[str, dict[str, object]] = {} if protected else {"gate": {"protected": []}}  # as delivered it is
     workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, PYTEST, CALCULATOR, gate)
     with stage(workspace, take("build", "T-0001", *break_and_plant(LIES)), reviews("T-0001")) as on:
         on.run("build")

@@ -126,7 +126,7 @@ class Gate(Strict):
     valid_hours: float = Field(24, gt=0, le=24 * 365)
     approvals: int = Field(1, ge=1, le=100)
     approvals_for: tuple[str, ...] = ()
-    protected: tuple[str, ...] = ("pyproject.toml", ".github/**")
+    protected: tuple[str, ...] = ("pyproject.toml", "conftest.py", ".github/**")
     escalate_after_days: float = Field(0, ge=0, le=3_650)
     escalate_to: tuple[str, ...] = ()
 
