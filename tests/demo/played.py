@@ -54,7 +54,7 @@ class Played:
 
     def requests(self) -> dict[str, list[dict[str, Any]]]:
         """The journalled requests of each manifest, in order."""
-        return {path.stem: _turns(path) for path in sorted(self.layout.journals.glob("*.jsonl"))}
+        return {path.stem: _turns(path) for path in sorted(self.layout.journals.glob("*-*.jsonl"))}
 
     def takes_played(self) -> Counter[tuple[str, str]]:
         """How many takes of the script each (agent, ticket) has had: one for each session that asked about it."""
