@@ -15,9 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 _CALLS = "openat,write,fsync,fdatasync,syncfs,link,linkat,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat"
 _CALL = re.compile(r"^\d+ +(\w+)\((.*)\) += +(-?\d+)")
+# Every module is compiled anew. A cache of compiled modules is shared with other processes: one that adds to it between
+# a dry run and the run with a fault would change how many calls come before the program's own.
+_PYTHON = (sys.executable, "-I", "-B", "-X", "pycache_prefix=/dev/null")
 _PREFACE = """
 import sys
-sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from watchbill.errors import Stale, TryLater
@@ -60,7 +62,7 @@ def traced(program: str, folder: Path, inject: str = "") -> Traced:
     # With a seccomp filter strace 6.1 does not deliver the signals that it is told to inject.
     rules = ["-e", f"inject={inject}"] if inject else ["--seccomp-bpf"]
     command = [strace, "-f", "-y", "-s", "200", "-o", str(log), "-e", f"trace={_CALLS}", *rules]
-    command += [sys.executable, "-I", "-c", _PREFACE + program, str(ROOT), str(folder)]
+    command += [*_PYTHON, "-c", _PREFACE + program, str(ROOT), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     matches = (_CALL.match(line) for line in log.read_text("utf-8", "replace").splitlines())
     calls = tuple(Call(match[1].removesuffix("at"), match[2]) for match in matches if match)
