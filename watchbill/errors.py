@@ -6,6 +6,7 @@ prints, and never decides what happens next: `cli` does that, in one place.
 
 from __future__ import annotations
 
+import errno
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,10 @@ EXIT_REFUSED = 3
 EXIT_DAMAGED = 4
 EXIT_DEFECT = 70
 EXIT_TRY_LATER = 75
+
+# What the machine runs short of for a while. It says nothing about a setting or a file.
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
+SHORTAGE_HINT = "Close what holds so much of this machine, or allow more; the next run carries on."
 
 
 class WatchbillError(Exception):

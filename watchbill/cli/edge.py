@@ -12,14 +12,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from watchbill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_TRY_LATER, EXIT_USAGE, WatchbillError
+from watchbill.errors import EXIT_DEFECT, EXIT_DONE, EXIT_TRY_LATER, EXIT_USAGE, SHORTAGES, WatchbillError
 
 INTERRUPTED = 130
 STOP = (signal.SIGINT, signal.SIGTERM)
 # Typer ends with this when whoever read our output has gone away; no verb of ours does.
 _NOBODY_READS = 1
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
 _KEPT = "What was done so far is kept; the next run goes on from there."
 
 
@@ -48,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
             _print_no_more()
             _say(f"could not write: {error}", f"{_KEPT} Make room, or mend the disk.")
             return EXIT_TRY_LATER
-        if isinstance(error, OSError) and error.errno in _MACHINE:
+        if isinstance(error, OSError) and error.errno in SHORTAGES:
             _say(f"could not go on: {error}", f"{_KEPT} Close what holds so much of this machine, or allow more.")
             return EXIT_TRY_LATER
         import traceback

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchbill.errors import Misconfigured, Refused
-from watchbill.tools.sandbox.child import as_words, environment, limited, run_child
+from watchbill.tools.sandbox.child import as_words, environment, limited, not_started, run_child
 from watchbill.tools.sandbox.contract import MIB, NO_VARIABLES, Limits, Result
 from watchbill.tools.sandbox.readable import check_read_paths, program_folders, readable_folders, spellings
 from watchbill.tools.sandbox.shown import ETC, shown_config
@@ -163,7 +163,7 @@ class Bubblewrap:
             try:
                 answer = subprocess.run([self._program, "--help"], env={}, capture_output=True, timeout=10, check=False)
             except (OSError, subprocess.TimeoutExpired) as error:
-                raise Misconfigured(f"{self._program} could not be started: {error}") from error
+                raise not_started(self._program, error) from error
             self._help = answer.stdout.decode(errors="replace")
         return option in self._help
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from watchbill.errors import Misconfigured
+from watchbill.errors import SHORTAGE_HINT, SHORTAGES, Misconfigured, TryLater
 from watchbill.tools.sandbox import control_groups
 from watchbill.tools.sandbox.contract import MIB, Limits, Result
 from watchbill.tools.sandbox.disk import DiskWatch
@@ -114,7 +114,7 @@ def run_child(
     it runs after the group was killed, also when this is interrupted. A control group, where there is one, ends
     whatever is left then.
     The caller's thread stays here until the end: a child that dies with its parent is bound to that thread.
-    Raises Misconfigured when the program cannot be started.
+    Raises Misconfigured when the program cannot be started, and TryLater when the machine is short of something.
     """
     capture = Capture(limits.output_bytes)
     ended = ""
@@ -163,7 +163,14 @@ def _start(
             bufsize=0,
         )
     except (OSError, ValueError) as error:
-        raise Misconfigured(f"{argv[0]} could not be started: {error}", "Run `watchbill doctor`.") from error
+        raise not_started(argv[0], error) from error
+
+
+def not_started(program: str, error: Exception) -> Misconfigured | TryLater:
+    """The error for a program that did not start."""
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        return TryLater(f"{program} could not be started: {error.strerror}", SHORTAGE_HINT)
+    return Misconfigured(f"{program} could not be started: {error}", "Run `watchbill doctor`.")
 
 
 @contextlib.contextmanager
