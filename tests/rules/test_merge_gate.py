@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.stories import CANDIDATE, ONE, TWO, Story, a_finding, a_ticket, passed
+from tests.stories import CANDIDATE, ONE, THREE, TWO, Story, a_finding, a_ticket, passed
 from watchbill.documents.routing import Routing
-from watchbill.rules.merge_gate import checked_again, refusals, reviewed
+from watchbill.rules.merge_gate import checked_again, moved_branch, refusals, reviewed
 
 OTHER = "d" * 40
 
@@ -65,6 +65,15 @@ def test_a_ticket_without_finished_work_is_refused() -> None:
 def test_a_branch_that_moved_after_the_review_is_refused() -> None:
     assert any(reason.startswith("the branch is at 2222222222") for reason in refused(passed(), commit=TWO))
     assert any(reason.startswith("the branch is at nothing") for reason in refused(passed(), commit=None))
+
+
+def test_a_humans_word_about_a_moved_branch_holds_for_that_move_alone() -> None:
+    story = passed()
+    moved = moved_branch(story.history, story.routing, 3, TWO)
+    assert moved is not None
+    story.merge("fail", moved, candidate=CANDIDATE).human("dismiss")
+    assert refused(story, commit=TWO) == []
+    assert refused(story, commit=THREE) == ["the branch is at 3333333333, but what was reviewed is 1111111111"]
 
 
 def test_what_is_back_with_the_build_agent_is_refused() -> None:

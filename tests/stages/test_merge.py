@@ -170,15 +170,56 @@ def test_an_undecided_item_blocks_the_merge(tmp_path: Path) -> None:
         assert [result.outcome for result in on.merge()] == ["merged"]
 
 
-def test_a_branch_that_moved_after_the_review_is_refused(tmp_path: Path) -> None:
+def moves(on: Stage, ticket: str, path: str) -> str:
+    """Somebody adds a commit to the branch of a ticket behind the engine's back."""
+    repo, elsewhere = on.workspace.repo, on.workspace.root.parent / path
+    git(repo, "worktree", "add", "-q", "--detach", str(elsewhere), branch_of(ticket))
+    sneaked = commit_files(elsewhere, {path: "sneaked in\n"}, "sneak")
+    git(repo, "worktree", "remove", str(elsewhere))
+    git(repo, "update-ref", f"refs/heads/{branch_of(ticket)}", sneaked)
+    return sneaked
+
+
+def test_a_branch_that_moved_after_the_review_asks_a_human_once(tmp_path: Path) -> None:
     with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
         all_reviewed(on)
-        repo = on.workspace.repo
-        sneaked = git(repo, "commit-tree", f"{branch_of('T-0001')}^{{tree}}", "-p", branch_of("T-0001"), "-m", "sneak")
-        git(repo, "update-ref", f"refs/heads/{branch_of('T-0001')}", sneaked)
+        reviewed = on.last("T-0001").commit or ""
+        sneaked = moves(on, "T-0001", "sneaked.txt")
         first, second = on.merge()
-        assert (first.outcome, second.outcome) == ("refused", "merged")
-        assert "what was reviewed is" in first.reasons[0]
+        assert (first.outcome, second.outcome) == ("sent back", "merged")
+        title = f"the branch is at {sneaked[:10]}, but what was reviewed is {reviewed[:10]}"
+        assert (first.reasons, on.step().reason) == ((title,), f"merge found: {title}")
+        assert (on.items(), on.merge()) == ([f"T-0001-{on.last().seq:04}"], [])
+
+
+def test_a_human_may_let_what_was_reviewed_go_on_without_what_came_later(tmp_path: Path) -> None:
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
+        all_reviewed(on)
+        moves(on, "T-0001", "sneaked.txt")
+        on.merge()
+        on.decide(on.items()[0], "dismiss")
+        later = moves(on, "T-0001", "again.txt")
+        (again,) = on.merge()
+        assert (again.outcome, later[:10] in again.reasons[0]) == ("sent back", True)
+        on.decide(on.items()[0], "dismiss")
+        (landed,) = on.merge()
+        assert (landed.outcome, on.changes(landed.commit or "")) == ("merged", {"a.txt": "A"})
+        assert git(on.workspace.repo, "rev-parse", branch_of("T-0001")) == later
+        assert verify(on.workspace, datetime.now(UTC)).violations == ()
+
+
+def test_a_human_may_have_the_moved_branch_taken_up_and_reviewed(tmp_path: Path) -> None:
+    again = (take("build", "T-0001", hands_over()), *reviews("T-0001"))
+    with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n")), *again) as on:
+        all_reviewed(on)
+        sneaked = moves(on, "T-0001", "sneaked.txt")
+        on.merge()
+        on.decide(on.items()[0], "approve")
+        on.run("build")
+        assert Repository.open(on.workspace.repo).is_ancestor(sneaked, on.last().commit or "")
+        on.review()
+        (landed,) = on.merge()
+        assert on.changes(landed.commit or "") == {"a.txt": "A", "sneaked.txt": "A"}
 
 
 def test_an_integration_branch_that_is_checked_out_is_refused_with_the_reason(tmp_path: Path) -> None:

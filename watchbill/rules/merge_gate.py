@@ -5,12 +5,14 @@ Owns invariant I1. Looks only at what the engine verified and at what a human de
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
+from watchbill.documents.handoff import Finding
 from watchbill.documents.routing import Routing
 from watchbill.documents.settings import Gate
 from watchbill.history import History
-from watchbill.rules.next_step import ONE_ANSWER, next_step, read_state, verdicts
+from watchbill.rules.next_step import MOVED, ONE_ANSWER, next_step, read_state, verdicts
 from watchbill.rules.protected import protected_among
 
 
@@ -37,14 +39,39 @@ def refusals(
     found += [f"document {question.seq:04} waits for a human: {question.why}" for question in step.questions]
     if step.commit is None:
         found.append("no finished work is known")
-    elif step.commit != commit:
-        found.append(f"the branch is at {_short(commit)}, but what was reviewed is {_short(step.commit)}")
+    elif moved := moved_branch(history, routing, max_attempts, commit, gate):
+        found.append(moved.title)
     if "build" in step.to:
         found.append(f"it is back with the build agent: {step.reason}")
     found += _missing_verdicts(history, routing, max_attempts, candidate, gate)
     if not read_state(history, routing, max_attempts, gate).accepted:
         found += [f"it changes {path}, which no human let through" for path in protected_among(files, gate.protected)]
     return found
+
+
+def moved_branch(
+    history: History, routing: Routing, max_attempts: int, commit: str | None, gate: Gate = ONE_ANSWER
+) -> Finding | None:
+    """What to ask a human when the ticket's branch is at `commit` and not at the work that was reviewed.
+
+    None when it is, or when a human has said that the reviewed work may go on without this very commit.
+    """
+    state = read_state(history, routing, max_attempts, gate)
+    work = state.work
+    if work is None or work.commit == commit:
+        return None
+    words = f"merge\0{MOVED}\0{history.id}\0{work.commit}\0{commit}"
+    finding = Finding(
+        fingerprint=hashlib.sha256(words.encode()).hexdigest()[:16],
+        severity="high",
+        confidence=1.0,
+        rule=MOVED,
+        title=f"the branch is at {_short(commit)}, but what was reviewed is {_short(work.commit)}",
+        rationale="Nobody reviewed what is on the branch now. To approve lets the build agent take the branch up as it "
+        "stands, and has that reviewed. To dismiss merges what was reviewed, and nothing else.",
+        source="merge",
+    )
+    return None if finding.fingerprint in state.dismissed else finding
 
 
 def checked_again(history: History, candidate: str) -> bool:

@@ -17,6 +17,8 @@ from watchbill.rules.protected import protected_among
 
 Kind = Literal["fix", "accept", "again"]
 NOT_THE_BUILDERS = ("no-checks", "checks-unavailable")
+# The rule by which a merge reports that somebody moved the ticket's branch.
+MOVED = "branch-moved"
 # A gate at which every question takes one answer and no path is protected.
 ONE_ANSWER = Gate(protected=())
 # Stands for the files of a list that was too long to be kept whole.
@@ -382,6 +384,8 @@ def _ask_about(state: _State, document: Handoff, findings: list[Finding]) -> Non
     why = f"{document.sender} found: {worst.title}" + (f" (and {len(findings) - 1} more)" if len(findings) > 1 else "")
     if all(finding.rule in NOT_THE_BUILDERS and finding.source not in MODELS for finding in findings):
         state.ask(document, "accept", why, "Accept the change although the checks say nothing about it.")
+    elif worst.rule == MOVED and worst.source == "merge":
+        state.ask(document, "fix", why, "Let the build agent take the branch up as it stands, and have that reviewed.")
     else:
         state.ask(document, "fix", why, "Send it back to the build agent to mend.")
 

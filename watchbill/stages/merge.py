@@ -22,7 +22,7 @@ from watchbill.layout import branch_of
 from watchbill.roles.candidate import candidate_of, conflict_handoff
 from watchbill.roles.evidence import Examiner, scanner_trouble, verified_by
 from watchbill.roles.review import holds_up
-from watchbill.rules.merge_gate import checked_again, refusals, reviewed
+from watchbill.rules.merge_gate import checked_again, moved_branch, refusals, reviewed
 from watchbill.rules.next_step import Step, verdicts
 from watchbill.tools.git import Repository
 from watchbill.tools.redaction import hold_urls
@@ -95,6 +95,10 @@ class _Merger:
             return self._send_back(ticket, conflict_handoff(history, step, head, candidate))
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
         gate = self.workspace.settings.gate
+        tip = self.repo.head_of(branch_of(ticket))
+        moved = moved_branch(history, routing, attempts, tip, gate)
+        if moved:
+            return self._send_back(ticket, _about_the_branch(moved, step, head, candidate.commit))
         known = reviewed(history, routing, attempts, candidate.commit, gate)
         if not known and not checked_again(history, candidate.commit):
             sent_back = self._check_again(ticket, history, step, head, candidate.commit)
@@ -184,3 +188,16 @@ class _Merger:
                 self.repo.remove_worktree(path)
             except (WatchbillError, OSError) as error:
                 self.say(ticket, f"its worktree {path.name} could not be removed: {error}")
+
+
+def _about_the_branch(moved: Finding, step: Step, head: str, candidate: str) -> dict[str, Any]:
+    """The fields of the merge's handoff that asks what a moved branch is to mean."""
+    return {
+        "from": "merge",
+        "outcome": "fail",
+        "base": head,
+        "commit": step.commit,
+        "candidate": candidate,
+        "findings": (moved,),
+        "reason": moved.title,
+    }
