@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchbill.roles import framing
 from watchbill.roles.framing import Frames, bounded, plain
+from watchbill.tools.model import Answer
+from watchbill.tools.redaction import redact
 
 
 def test_a_frame_says_whose_words_it_holds_and_is_told_of_beforehand() -> None:
@@ -44,6 +47,35 @@ def test_what_is_hidden_is_shown_to_the_model(hidden: str) -> None:
     framed = Frames("abc123").frame("the ticket", f"Mend{hidden} it\tnow\n")
     assert hidden not in framed and f"Mend<U+{ord(hidden):04X}> it\tnow\n" in framed
     assert Frames("abc123").frame("x", f"abc{hidden}123").count("abc123") == 2
+
+
+def test_a_cut_is_told_of_outside_of_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    framed = Frames("abc123").frame("a file", "x" * 500, 300)
+    assert framed.endswith("\n</data abc123>\n[cut in the middle: 200 characters left out]")
+    monkeypatch.setattr(framing, "LONGEST_ANSWER", 300)
+    answer = Frames("abc123").answer(Answer("[exit code 1]", "\u200b" * 200, "a command"))
+    assert isinstance(answer, str) and answer.endswith("[cut in the middle: 1,300 characters left out]\n[exit code 1]")
+    assert len(answer) < 500, "cut as it is shown, not as it came"
+
+
+def test_a_secret_that_begins_in_one_frame_ends_with_it() -> None:
+    frames = Frames("abc123")
+    begun = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA7bq1\n" * 8
+    message = "\n".join(
+        [
+            frames.frame("the ticket", begun),
+            "The engine says.",
+            frames.frame("the repository", "-----END RSA PRIVATE KEY-----"),
+        ]
+    )
+    assert "The engine says." in redact(message)
+    whole = frames.frame("the ticket", f"{begun}-----END RSA PRIVATE KEY-----\nmore")
+    assert "MIIEp" not in whole and whole.endswith("\nmore\n</data abc123>")
+
+
+@pytest.mark.parametrize("text", ["a  \n", "  a", "a\n\n", "\n", "a\t"])
+def test_spaces_at_the_ends_are_not_lost(text: str) -> None:
+    assert Frames("abc123").frame("a file", text).endswith(f">\n{text.removesuffix(chr(10))}\n</data abc123>")
 
 
 def test_a_plain_line_has_no_control_characters() -> None:

@@ -125,7 +125,8 @@ def test_a_conflict_goes_back_with_its_text_and_is_resolved_in_a_commit_of_two_p
         on.run("build")
         assert "files in conflict" in on.first_message(asked)
         assert "<<<<<<<" in on.results(asked + 1)
-        assert "conflict markers are left in notes.txt" in on.results(asked + 2)
+        assert "conflict markers are left" in on.results(asked + 2)
+        assert "'names of files'>\\nnotes.txt\\n</data" in on.results(asked + 2)
         work = on.last("T-0002").commit or ""
         parents = git(workspace.repo, "log", "-1", "--format=%P", work).split()
         assert parents == [back.commit, first.commit]
@@ -147,7 +148,8 @@ def test_markers_that_an_unfinished_session_committed_are_still_refused(tmp_path
         asked = len(on.requests)
         on.run("build")
         assert "notes.txt" in on.first_message(asked)[on.first_message(asked).index("# A merge is under way") :]
-        assert "conflict markers are left in notes.txt" in on.results(asked + 2)
+        assert "conflict markers are left" in on.results(asked + 2)
+        assert "'names of files'>\\nnotes.txt\\n</data" in on.results(asked + 2)
         assert on.last("T-0002").outcome == "blocked"
 
 

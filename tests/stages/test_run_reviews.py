@@ -72,7 +72,8 @@ def test_a_pass_is_refused_while_checks_regress_and_the_engine_names_what_broke(
     stubborn = take("qa", "T-0001", *[hands_over("pass")] * 20)
     with stage(plain(tmp_path, RUN, TESTED), builds("T-0001", "t-two", "no longer\n"), stubborn) as on:
         review = reviewed(on)
-        assert "It cannot pass: shell::t-two fails with this change" in on.results(3)
+        assert "It cannot pass" in on.results(3)
+        assert "'the checks'>\\nshell::t-two fails with this change\\n</data" in on.results(3)
         assert review.outcome == "fail"
         assert review.claimed is None
         assert review.verified is not None

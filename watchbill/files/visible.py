@@ -18,6 +18,12 @@ def visible(text: str) -> str:
     return _SUSPECTS.sub(_shown, text.replace("\r\n", "\n"))
 
 
+def hidden_in(text: str) -> frozenset[str]:
+    """How `visible` shows what is hidden in `text`: <U+200B> and the like, each once."""
+    letters = set(_SUSPECTS.findall(text.replace("\r\n", "\n")))
+    return frozenset(shown for letter in letters if (shown := visible(letter)) != letter)
+
+
 def _shown(match: re.Match[str]) -> str:
     letter = match[0]
     return f"<U+{ord(letter):04X}>" if unicodedata.category(letter) in _HIDDEN else letter

@@ -6,7 +6,7 @@ Owns what it is given, and that the engine commits what it did and looks at that
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Build:
         return Assignment(
             worktree=tree.path,
             first=work.first_message(),
+            frames=work.frames,
             tools=ALLOWED,
             accept=work.accept,
             conclude=work.conclude,
@@ -88,6 +89,7 @@ class _Work:
     tree: Worktree
     merging: str | None
     conflicts: tuple[str, ...]
+    frames: Frames = field(default_factory=Frames)
     made_by_setup: tuple[str, ...] = ()
     setup_failed: str = ""
 
@@ -110,14 +112,14 @@ class _Work:
         self.made_by_setup = _patterns_for(made | known)
 
     def first_message(self) -> str:
-        frames = Frames()
+        frames = self.frames
         parts = opening(self.case, frames, "build")
         parts += ["# Your worktree", self._about_the_worktree(), how_to_test(self.case)]
         if self.setup_failed:
             failed = frames.frame("the set-up command", self.setup_failed)
             parts.append(f"The project's set-up command failed in this worktree, so its tests may not run:\n{failed}")
         if self.merging or self.conflicts:
-            parts += ["# A merge is under way", self._about_the_merge(frames)]
+            parts += ["# A merge is under way", self._about_the_merge()]
         parts.append("Work the ticket now, and end with submit_handoff.")
         return "\n\n".join(parts)
 
@@ -127,7 +129,8 @@ class _Work:
             return
         marked = _marked(self.case, self.tree)
         if marked:
-            raise ToolRefused(f"Not done: conflict markers are left in {', '.join(marked[:10])}. Resolve them first.")
+            reason = "Not done: conflict markers are left in these files. Resolve them first."
+            raise ToolRefused(reason, ", ".join(marked[:10]), "names of files")
         if not self._has_work():
             raise ToolRefused(
                 "Not done: nothing differs from the integration branch. If nothing needs to change, submit outcome "
@@ -196,10 +199,10 @@ class _Work:
         )
         return " ".join(lines)
 
-    def _about_the_merge(self, frames: Frames) -> str:
+    def _about_the_merge(self) -> str:
         if not self.conflicts:
             return "The integration branch was merged into your files without conflict. Make the checks pass on that."
-        files = frames.frame("files in conflict", "\n".join(self.conflicts))
+        files = self.frames.frame("files in conflict", "\n".join(self.conflicts))
         return (
             "The integration branch was merged into your files. These hold conflict markers; resolve each so that both "
             f"sides' purposes are kept, and leave no marker:\n{files}"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from watchbill.documents.manifest import Entry
 from watchbill.history import History
+from watchbill.roles.framing import Frames
 from watchbill.roles.submission import Submission
 from watchbill.roles.turns import Ending
 from watchbill.rules.next_step import Step
@@ -43,10 +44,12 @@ class Case:
 
 @dataclass
 class Assignment:
-    """What a role prepared. `first` is the first message; `facts` are fields of the handoff that stand already."""
+    """What a role prepared. `first` is the first message, `frames` are those that it tells of; `facts` are fields of
+    the handoff that stand already."""
 
     worktree: Path
     first: str
+    frames: Frames
     tools: tuple[str, ...]
     accept: Callable[[Submission], Awaitable[None]]
     conclude: Callable[[Ending, int], dict[str, Any] | None]

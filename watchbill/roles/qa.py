@@ -37,8 +37,9 @@ class Qa:
         def conclude(ending: Ending, _turns: int) -> dict[str, Any]:
             return verdict(self.name, known, checks.comparison.findings, ending, case.workspace.routing)
 
-        first = _first_message(case, candidate, checks)
-        return Assignment(tree.path, first, ALLOWED, accept, conclude, known)
+        frames = Frames()
+        first = _first_message(case, candidate, checks, frames)
+        return Assignment(tree.path, first, frames, ALLOWED, accept, conclude, known)
 
 
 def refuse_a_pass_over_broken_checks(submission: Submission, checks: CheckEvidence) -> None:
@@ -48,11 +49,11 @@ def refuse_a_pass_over_broken_checks(submission: Submission, checks: CheckEviden
     broken = [finding for finding in checks.comparison.findings if finding.rule not in NOT_THE_BUILDERS]
     if broken:
         names = "; ".join(finding.title for finding in broken[:10])
-        raise ToolRefused(f"It cannot pass: {names}. Submit outcome fail and say what you know about it.")
+        reason = "It cannot pass while checks regress. Submit outcome fail and say what you know about it."
+        raise ToolRefused(reason, names, "the checks")
 
 
-def _first_message(case: Case, candidate: str, checks: CheckEvidence) -> str:
-    frames = Frames()
+def _first_message(case: Case, candidate: str, checks: CheckEvidence, frames: Frames) -> str:
     diff = case.repo.diff(case.integration, candidate, SHOWN_DIFF)
     criteria = case.history.ticket.criteria if case.history.ticket else ()
     numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(criteria, start=1))
@@ -74,9 +75,13 @@ def _about_checks(checks: CheckEvidence, frames: Frames) -> str:
     if checks.candidate is None:
         return "No test command is configured, so nothing was run. A human will be asked before it can merge."
     lines = [f"On the base: {_words(checks.base_run)}.", f"On the candidate: {_words(checks.candidate_run)}."]
-    lines += [f"{finding.severity}: {finding.title}" for finding in checks.comparison.findings[:30]]
+    findings = [f"{finding.severity}: {finding.title}" for finding in checks.comparison.findings[:30]]
+    why = [run.why for run in (checks.base_run, checks.candidate_run) if run is not None and not run.ran]
+    if why or findings:
+        # What the engine found, but with the names that the project's tests and reports bear.
+        lines.append(frames.frame("the comparison of the checks", "\n".join([*why, *findings]), 16_000))
     details = [f"{name}\n{text}" for name, text in list(checks.candidate.failures.items())[:10]]
-    if not details and checks.comparison.findings:
+    if not details and findings:
         details = [checks.candidate.output[-6_000:]]
     shown = frames.frame("the output of the checks", "\n\n".join(details), 16_000) if details else ""
     return "\n".join([*lines, shown]).strip()
@@ -86,7 +91,7 @@ def _words(run: CheckRun | None) -> str:
     if run is None:
         return "not run"
     if not run.ran:
-        return f"they could not be run ({run.why})"
+        return "they could not be run"
     if run.passed or run.failed or run.skipped:
         return f"{run.passed} passed, {len(run.failed)} failed, {run.skipped} skipped"
     return f"the command ended with {run.exit_code}"

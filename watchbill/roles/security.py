@@ -40,8 +40,9 @@ class Security:
             fields["findings"] = with_opinions(fields["findings"])
             return fields
 
-        first = _first_message(case, candidate, scans)
-        return Assignment(tree.path, first, ALLOWED, accept, conclude, known)
+        frames = Frames()
+        first = _first_message(case, candidate, scans, frames)
+        return Assignment(tree.path, first, frames, ALLOWED, accept, conclude, known)
 
 
 def with_opinions(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -69,8 +70,7 @@ def _about_the_same(said: Finding, alert: Finding) -> bool:
     return said.rule.lower() == alert.rule.lower() and said.path == alert.path and said.line in (0, alert.line)
 
 
-def _first_message(case: Case, candidate: str, scans: ScanEvidence) -> str:
-    frames = Frames()
+def _first_message(case: Case, candidate: str, scans: ScanEvidence, frames: Frames) -> str:
     diff = case.repo.diff(case.integration, candidate, SHOWN_DIFF)
     parts = opening(case, frames, "security")
     parts += [
@@ -85,7 +85,8 @@ def _first_message(case: Case, candidate: str, scans: ScanEvidence) -> str:
 
 def _about_alerts(scans: ScanEvidence, frames: Frames) -> str:
     lines = [f"Scanners that ran: {', '.join(scans.ran) or 'none'}."]
-    lines += [f"A scanner did not run: {text}" for text in scans.failed]
+    if scans.failed:
+        lines.append(f"Scanners that did not run:\n{frames.frame('the scanners', chr(10).join(scans.failed), 4_000)}")
     if not scans.alerts:
         return "\n".join([*lines, "No new alert."])
     alerts = [

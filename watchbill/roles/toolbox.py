@@ -1,7 +1,7 @@
 """The tools on a model's bench, and the rule that at the soft cap only the finishing one works.
 
-Owns `bash` (always inside the sandbox) and the wrapping of every tool with the pace of the session. The list of tools
-stays the same from the first request to the last.
+Owns `bash` (always inside the sandbox) and the wrapping of every tool with the pace of the session and the frames of
+the conversation. The list of tools stays the same from the first request to the last.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from watchbill.errors import TryLater
+from watchbill.errors import TryLater, WatchbillError
+from watchbill.roles.framing import Frames
 from watchbill.roles.submission import NAME as SUBMIT
 from watchbill.rules.turn_caps import Pace
-from watchbill.tools.model import Tool, ToolRefused
+from watchbill.tools.model import Answer, Tool, ToolRefused
 from watchbill.tools.model.file_tools import file_tools
 from watchbill.tools.redaction import MARK, redact
 from watchbill.tools.sandbox import Limits, Sandbox, without_cut_words
@@ -45,17 +46,20 @@ WRAP_UP = (
 HALTED = "The session ends here, for a reason of the machine's. The work in the worktree is kept."
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 NOW = "\n\n[The soft cap of turns is reached. From here on only submit_handoff works: hand over now, as it stands.]"
+FAILED = "The engine could not carry that out."
+CUT = "[the output was cut in the middle]"
 SOON = "\n\n[One more turn before only submit_handoff works. Bring the work to a state that can be handed over.]"
 
 
 @dataclass
 class Bench:
     """What the tools of one conversation share. `until_wrap_up` counts the turns that come before the soft cap's;
-    `written` are the paths that the file tools wrote, as the model gave them. `halt` is told of trouble that no model
-    can do anything about."""
+    `frames` are those that its first message told of; `written` are the paths that the file tools wrote, as the model
+    gave them. `halt` is told of trouble that no model can do anything about."""
 
     pace: Callable[[], Pace]
     until_wrap_up: Callable[[], int]
+    frames: Frames
     note: Callable[[str, str], None] = lambda _tool, _what: None
     written: set[str] = field(default_factory=set)
     halt: Callable[[TryLater], None] = lambda _trouble: None
@@ -80,20 +84,23 @@ def bash_tool(
     """`bash`, inside the sandbox. A command that fails is a result, not a refusal. `note` hears of every limit that
     one ran into."""
 
-    async def call(given: Any) -> str:
+    async def call(given: Any) -> Answer:
         command, seconds = _read_bash(given, longest)
         limits = Limits(seconds=seconds, output_bytes=SHOWN)
         result = await asyncio.to_thread(sandbox.run, command, worktree, limits)
         for sentence in (*result.limited, *([f"killed after {seconds:.0f} seconds"] if result.timed_out else [])):
             note(f"limited: {sentence}")
-        output = without_cut_words(result.output) + "".join(f"\n[{sentence}]" for sentence in result.limited)
+        said = [CUT] if result.truncated else []
+        said += [f"[{sentence}]" for sentence in result.limited]
         if result.timed_out:
-            return f"{output}\n[killed after {seconds:.0f} seconds]"
-        if result.exit_code is None:
-            return f"{output}\n[stopped before its end]"
-        if result.exit_code:
-            return f"{output}\n[exit code {result.exit_code}]"
-        return output or "[no output]"
+            said.append(f"[killed after {seconds:.0f} seconds]")
+        elif result.exit_code is None:
+            said.append("[stopped before its end]")
+        elif result.exit_code:
+            said.append(f"[exit code {result.exit_code}]")
+        if not said and not result.output:
+            said.append("[no output]")
+        return Answer("\n".join(said), without_cut_words(result.output), "a command")
 
     return Tool("bash", BASH_TEXT, BASH_SCHEMA, call)
 
@@ -110,7 +117,8 @@ def _read_bash(given: Any, longest: float) -> tuple[str, float]:
 
 
 def _halting(tool: Tool, bench: Bench) -> Tool:
-    """A full or broken disk of the engine's is no business of the model's: the conversation ends with it."""
+    """A full or broken disk of the engine's is no business of the model's: the conversation ends with it. Of other
+    trouble the model hears, but the words of git or of the system are not the engine's own."""
 
     async def call(given: Any) -> Any:
         try:
@@ -118,9 +126,11 @@ def _halting(tool: Tool, bench: Bench) -> Tool:
         except TryLater as trouble:
             bench.halt(trouble)
             raise ToolRefused(HALTED) from trouble
+        except WatchbillError as error:
+            raise ToolRefused(FAILED, error.reason, "the machine") from error
         except OSError as error:
             if error.errno not in DISK:
-                raise
+                raise ToolRefused(FAILED, str(error), "the machine") from error
             bench.halt(TryLater(f"{tool.name} could not go on: {error}", "Make room, or mend the disk."))
             raise ToolRefused(HALTED) from error
 
@@ -136,13 +146,15 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
         try:
             if tool.name in ("write", "edit"):
                 _refuse_marks(given)
-            result = await tool.call(given)
+                _refuse_stand_ins(given, bench.frames.stand_ins)
+            answer = await tool.call(given)
+            shown = bench.frames.answer(answer)
         except ToolRefused as refusal:
             bench.note(tool.name, _refusal(refusal))
-            raise ToolRefused(str(refusal) + _notice(bench.until_wrap_up())) from refusal
+            raise ToolRefused(bench.frames.refusal(refusal) + _notice(bench.until_wrap_up())) from refusal
         if tool.name in ("write", "edit") and isinstance(given, dict):
             bench.written.add(str(given.get("file_path")))
-        return result + _notice(bench.until_wrap_up()) if isinstance(result, str) else result
+        return shown + _notice(bench.until_wrap_up()) if isinstance(shown, str) else shown
 
     return replace(tool, call=call)
 
@@ -158,6 +170,18 @@ def _refuse_marks(given: Any) -> None:
         )
 
 
+def _refuse_stand_ins(given: Any, stand_ins: set[str]) -> None:
+    """What was shown in place of a hidden character must not come to stand in a file, and is not found in one."""
+    keys = ("content", "old_string", "new_string")
+    text = "\n".join(str(given.get(key) or "") for key in keys) if isinstance(given, dict) else ""
+    mistaken = sorted(shown for shown in stand_ins if shown in text)
+    if mistaken:
+        raise ToolRefused(
+            f"Nothing was written: {mistaken[0]} was shown to you in place of a hidden character; the file holds the "
+            "character itself. Change the other lines only, or use a command for this one."
+        )
+
+
 def _noted(submit: Tool, bench: Bench) -> Tool:
     async def call(given: Any) -> Any:
         bench.note(SUBMIT, describe(given))
@@ -165,7 +189,7 @@ def _noted(submit: Tool, bench: Bench) -> Tool:
             return await submit.call(given)
         except ToolRefused as refusal:
             bench.note(SUBMIT, _refusal(refusal))
-            raise
+            raise ToolRefused(bench.frames.refusal(refusal)) from refusal
 
     return replace(submit, call=call)
 

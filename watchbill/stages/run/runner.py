@@ -229,6 +229,7 @@ class SessionRunner:
         bench = Bench(
             pace,
             budget.until_wrap_up,
+            assignment.frames,
             lambda tool, what: self._tool(case.ticket, budget, tool, what),
             halt=desk.halt,
         )

@@ -4,6 +4,6 @@ Owns the SDK: everything that knows the `anthropic` package is in this folder, a
 costs more than two seconds. Never decides how many turns there are or what an answer means.
 """
 
-from watchbill.tools.model.contract import ModelTrouble, Reply, Tool, ToolRefused, Usage
+from watchbill.tools.model.contract import Answer, ModelTrouble, Reply, Tool, ToolRefused, Usage
 
-__all__ = ["ModelTrouble", "Reply", "Tool", "ToolRefused", "Usage"]
+__all__ = ["Answer", "ModelTrouble", "Reply", "Tool", "ToolRefused", "Usage"]

@@ -23,13 +23,34 @@ class ModelTrouble(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a tool answers. `words` are not the engine's own (a file's, a command's) and `source` says whose they are;
+    `blocks` are pictures and the like, as foreign as words. `engine` is what the engine itself says."""
+
+    engine: str = ""
+    words: str = ""
+    source: str = ""
+    blocks: tuple[dict[str, Any], ...] = ()
+
+
 class ToolRefused(Exception):
-    """A tool's answer to a call that it does not carry out; the model reads the reason."""
+    """A tool's answer to a call that it does not carry out; the model reads the reason. `words` that are not the
+    engine's own, such as names of files, are kept apart from it, and `source` says whose they are."""
+
+    def __init__(self, reason: str, words: str = "", source: str = "") -> None:
+        super().__init__(f"{reason} ({words})" if words else reason)
+        self.reason = reason
+        self.words = words
+        self.source = source
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool as the model sees it, and what happens when it is called. `call` gets the raw input, whatever it is."""
+    """A tool as the model sees it, and what happens when it is called. `call` gets the raw input, whatever it is.
+
+    On a bench it answers with an `Answer`; what goes out to the model is a text or a list of blocks.
+    """
 
     name: str
     description: str

@@ -3,6 +3,7 @@
 Owns what each of them does and answers. Their names, descriptions and schemas are the SDK's. Its functions are not
 used: they look at a path first and open it afterwards, and a command that still runs can swap a link in between.
 Every file is opened by `beneath`; what searches is a process of its own, which is ended when it takes too long.
+No answer repeats a path in the engine's words: the call holds it, and a name is anybody's words.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from watchbill.tools.model import beneath, search
-from watchbill.tools.model.contract import Tool, ToolRefused
+from watchbill.tools.model.contract import Answer, Tool, ToolRefused
 
 FILE_TOOLS = ("read", "write", "edit", "glob", "grep")
 
@@ -41,6 +42,8 @@ _MEDIA = {
     ".webp": "image/webp",
     ".pdf": _PDF,
 }
+ENDS_SHOWN = "[lines that end in CR LF are shown without the CR; edit keeps it, write does not]"
+FOUND = {"glob": "names of files", "grep": "lines of files"}
 _REASONS = {
     errno.ENOENT: "no such file or directory",
     errno.ENOTDIR: "not a directory",
@@ -77,12 +80,12 @@ def _tool(definition: Any, work: Callable[..., Any]) -> Tool:
         except (ValidationError, TypeError) as error:
             raise ToolRefused(_expected(name, definition["input_schema"])) from error
         except beneath.NotBeneath as error:
-            raise ToolRefused(f"{name}: {_path_in(given)} {error}.") from error
+            raise ToolRefused(f"{name}: the path {error}.") from error
         except OSError as error:
             reason = _REASONS.get(error.errno or 0, (error.strerror or "input or output failed").lower())
-            raise ToolRefused(f"{name}: {_path_in(given)}: {reason}") from error
+            raise ToolRefused(f"{name}: {reason}") from error
         except ValueError as error:
-            raise ToolRefused(f"{name}: {_path_in(given)}: {error}") from error
+            raise ToolRefused(f"{name}: the file {error}") from error
 
     async def call(given: Any) -> Any:
         if not isinstance(given, dict):
@@ -92,17 +95,13 @@ def _tool(definition: Any, work: Callable[..., Any]) -> Tool:
     return Tool(name, definition["description"], definition["input_schema"], call)
 
 
-def _path_in(given: dict[str, Any]) -> str:
-    return str(given.get("file_path") or given.get("path") or ".")
-
-
 def _expected(name: str, schema: dict[str, Any]) -> str:
     required = schema.get("required", [])
     keys = [f"{key}{'' if key in required else ' (optional)'}" for key in schema.get("properties", {})]
     return f"{name}: the input does not fit. It takes: {', '.join(keys)}."
 
 
-def _read(worktree: Path, file_path: str, view_range: list[int] | None = None) -> Any:
+def _read(worktree: Path, file_path: str, view_range: list[int] | None = None) -> Answer:
     """A file's text, some of its lines, or a picture or PDF as a block of content."""
     if view_range and len(view_range) != 2:
         raise ToolRefused("read: view_range must be [start_line, end_line]")
@@ -112,14 +111,21 @@ def _read(worktree: Path, file_path: str, view_range: list[int] | None = None) -
             if view_range:
                 raise ToolRefused("read: view_range is not supported for image/PDF files")
             limit = MAX_PDF_BYTES if media_type == _PDF else MAX_IMAGE_BYTES
-            return [_block(media_type, _whole(stream, size, limit))]
+            return Answer(blocks=(_block(media_type, _whole(stream, size, limit)),), source="a file")
         if view_range:
-            return _text(_lines(stream, *view_range), "only text has lines")
+            return _answer(_text(_lines(stream, *view_range), "only text has lines"))
         try:
             data = _whole(stream, size, MAX_TEXT_BYTES)
         except ValueError as error:
-            raise ToolRefused(f"read: {file_path} {error} Use view_range to read some of its lines.") from error
-        return _text(data, "only text, images and PDFs can be read")
+            raise ToolRefused(f"read: the file {error} Use view_range to read some of its lines.") from error
+        return _answer(_text(data, "only text, images and PDFs can be read"))
+
+
+def _answer(text: str) -> Answer:
+    """The text of a file, and what cannot be seen in it."""
+    if not text:
+        return Answer("[no text]")
+    return Answer(ENDS_SHOWN if "\r\n" in text else "", text, "a file")
 
 
 def _whole(stream: Any, size: int, limit: int) -> bytes:
@@ -134,7 +140,7 @@ def _text(data: bytes, otherwise: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"not valid UTF-8 text ({otherwise})") from None
+        raise ValueError(f"is not valid UTF-8 text ({otherwise})") from None
 
 
 def _lines(stream: Any, first: int, last: int) -> bytes:
@@ -146,7 +152,7 @@ def _lines(stream: Any, first: int, last: int) -> bytes:
         if number >= start:
             kept += piece
             if len(kept) > MAX_TEXT_BYTES:
-                raise ValueError(f"these lines have more than {MAX_TEXT_BYTES} bytes; ask for fewer")
+                raise ValueError(f"has more than {MAX_TEXT_BYTES} bytes in these lines; ask for fewer")
         number += piece.endswith(b"\n")
     return bytes(kept.removesuffix(b"\n")) if number > end else bytes(kept)
 
@@ -156,41 +162,49 @@ def _block(media_type: str, data: bytes) -> dict[str, Any]:
     return {"type": "document" if media_type == _PDF else "image", "source": source}
 
 
-def _write(worktree: Path, file_path: str, content: str) -> str:
+def _write(worktree: Path, file_path: str, content: str) -> Answer:
     beneath.write(worktree, file_path, _encoded(content))
-    return f"wrote {len(content)} characters to {file_path}"
+    return Answer(f"wrote {len(content)} characters")
 
 
-def _edit(worktree: Path, file_path: str, old_string: str, new_string: str, replace_all: bool | None = None) -> str:
+def _edit(worktree: Path, file_path: str, old_string: str, new_string: str, replace_all: bool | None = None) -> Answer:
     with beneath.reading(worktree, file_path) as (stream, size):
         text = _text(_whole(stream, size, MAX_TEXT_BYTES), "only text can be edited")
+    if 0 < text.count("\n") == text.count("\r\n"):
+        old_string, new_string = _with_its_ends(old_string), _with_its_ends(new_string)
     count = text.count(old_string) if old_string else 0
     if count == 0:
-        raise ToolRefused(f"edit: old_string not found in {file_path}")
+        mixed = " (only some of its lines end in CR LF: change those with bash)" if "\r\n" in text else ""
+        raise ToolRefused(f"edit: old_string not found{mixed}")
     if count > 1 and not replace_all:
-        raise ToolRefused(f"edit: old_string appears {count} times in {file_path} (must be unique)")
+        raise ToolRefused(f"edit: old_string appears {count} times (must be unique)")
     beneath.write(worktree, file_path, _encoded(text.replace(old_string, new_string)))
-    return f"edited {file_path} ({count} replacement(s))"
+    return Answer(f"{count} replacement(s)")
+
+
+def _with_its_ends(text: str) -> str:
+    """The lines of `text` ending in CR LF, as all of the file's do: the model is not shown which it is."""
+    return text.replace("\r\n", "\n").replace("\n", "\r\n")
 
 
 def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("the text holds half a character (a lone surrogate)") from None
+        raise ValueError("cannot hold half a character (a lone surrogate)") from None
 
 
-def _glob(worktree: Path, pattern: str, path: str | None = None) -> str:
+def _glob(worktree: Path, pattern: str, path: str | None = None) -> Answer:
     if pattern.startswith("/") or ".." in PurePosixPath(pattern).parts:
         raise ToolRefused("glob: the pattern must be relative and without '..'; give a folder as path")
     return _searched("glob", worktree, pattern, path, _GLOB_LINES)
 
 
-def _grep(worktree: Path, pattern: str, path: str | None = None) -> str:
+def _grep(worktree: Path, pattern: str, path: str | None = None) -> Answer:
     return _searched("grep", worktree, pattern, path, _GREP_CHARACTERS)
 
 
-def _searched(kind: str, worktree: Path, pattern: str, path: str | None, limit: int) -> str:
+def _searched(kind: str, worktree: Path, pattern: str, path: str | None, limit: int) -> Answer:
     with beneath.found(worktree, path or ".") as place:
         folder, name = place.folder, None
         if place.name != ".":
@@ -210,8 +224,10 @@ def _searched(kind: str, worktree: Path, pattern: str, path: str | None, limit: 
                 os.close(folder)
     if "error" in answer:
         raise ToolRefused(f"{kind}: {answer['error']}")
-    lines = [*answer["lines"], *(["[there is more; narrow the pattern or the path]"] if answer["more"] else [])]
-    return "\n".join(lines) or "no matches"
+    more = "[there is more; narrow the pattern or the path]" if answer["more"] else ""
+    if not answer["lines"]:
+        return Answer(more or "no matches")
+    return Answer(more, "\n".join(answer["lines"]), FOUND[kind])
 
 
 def _ask(kind: str, plan: dict[str, Any], folder: int) -> dict[str, Any]:
