@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "watchbill"
 
 FLOORS: dict[int, tuple[str, ...]] = {
-    1: ("errors", "layout"),
+    1: ("errors", "layout", "strict_json"),
     2: ("files", "tools"),
     3: ("documents",),
     4: ("history",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,19 +19,31 @@ from hypothesis import given, settings
 from tests.fuzz.awkward import CASES, values
 from tests.tools.test_conversation import Talk, hold, playing, says, to_the_end, trouble
 from watchbill.documents import script
-from watchbill.documents.manifest import Manifest
+from watchbill.documents.manifest import Entry, Manifest
 from watchbill.documents.script import Failed
-from watchbill.errors import WatchbillError
+from watchbill.errors import Damaged, WatchbillError
 from watchbill.files import journal, quarantine
 from watchbill.layout import Layout
 from watchbill.roles import build
 from watchbill.roles.evidence import Examiner, _finding
 from watchbill.stages import plan
 from watchbill.tools import scanners
+from watchbill.tools.checks import Checks
 from watchbill.tools.model import ModelTrouble
 from watchbill.tools.survey import interpreters
 from watchbill.tools.survey.place import Place
 
+MANIFEST = Manifest(
+    id="build-0001",
+    agent="build",
+    created=datetime(2026, 11, 20, tzinfo=UTC),
+    base=None,
+    playbook="",
+    agent_version="",
+    soft_turns=9,
+    hard_turns=9,
+    entries=(Entry(ticket="T-0001", order=1, reason="x", turns=3),),
+)
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
@@ -75,7 +88,7 @@ def a_setup(folder: Path, data: bytes) -> None:
     assert isinstance(build._patterns_for(build._remembered(case)), tuple)
 
 
-def kept_checks(folder: Path, data: bytes) -> None:
+def kept_checks(folder: Path, data: bytes) -> Checks | None:
     settings = SimpleNamespace(checks=SimpleNamespace(setup="", test="true"))
     workspace = cast(Any, SimpleNamespace(layout=Layout(folder), settings=settings))
     examiner = Examiner(workspace, cast(Any, None), cast(Any, SimpleNamespace(name="none")), print)
@@ -84,6 +97,7 @@ def kept_checks(folder: Path, data: bytes) -> None:
     path.write_bytes(data)
     checks = examiner._checks_of("a" * 40)
     assert checks is None or all(isinstance(name, str) for name in (*checks.passed, checks.why, checks.output))
+    return checks
 
 
 def a_scanners_report(_folder: Path, data: bytes) -> None:
@@ -107,21 +121,59 @@ def a_project(folder: Path, data: bytes) -> None:
     assert Place(folder).json("package.json") is not None
 
 
-READERS: list[Callable[[Path, bytes], None]] = [
+READERS: list[Callable[[Path, bytes], object]] = [
     a_manifest, a_script, a_journal, a_reason, a_plan, a_setup, kept_checks, a_scanners_report, an_interpreters_answer,
     a_project,
 ]  # fmt: skip
 
 
-def read(reader: Callable[[Path, bytes], None], folder: Path, data: bytes) -> None:
+def read(reader: Callable[[Path, bytes], object], folder: Path, data: bytes) -> None:
     with suppress(WatchbillError):
         reader(folder, data)
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 @pytest.mark.parametrize("case", CASES)
-def test_awkward_json_is_read_or_refused(reader: Callable[[Path, bytes], None], case: str, tmp_path: Path) -> None:
+def test_awkward_json_is_read_or_refused(reader: Callable[[Path, bytes], object], case: str, tmp_path: Path) -> None:
     read(reader, tmp_path, CASES[case])
+
+
+# What is read in the one strict way is refused or passed over where it could be read in two.
+
+
+@pytest.mark.parametrize("again", [b'"id": "build-0001"', b'"id": "build-0002"', b'"\\u0069d": "build-0001"'])
+def test_a_manifest_that_says_a_thing_twice_is_damaged(again: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "build-0001.json"
+    whole = MANIFEST.render()
+    path.write_bytes(whole)
+    assert Manifest.load(path) == MANIFEST
+    path.write_bytes(whole.replace(b"{", b"{" + again + b",", 1))
+    with pytest.raises(Damaged, match="the key 'id' stands twice in the same object"):
+        Manifest.load(path)
+    path.write_bytes(whole.replace(b'"turns": 3', b'"turns": 3, "turns": 300'))
+    with pytest.raises(Damaged, match="the key 'turns' stands twice"):
+        Manifest.load(path)
+
+
+def test_a_line_that_says_a_thing_twice_counts_as_torn(tmp_path: Path) -> None:
+    path = tmp_path / "build-0001.jsonl"
+    path.write_bytes(b'{"event": "turn"}\n{"event": "turn", "event": "none"}\n{"n": NaN}\n{"event": "retry"}\n')
+    assert journal.read(path) == [{"event": "turn"}, {"event": "retry"}]
+
+
+@pytest.mark.parametrize("twice", [b'"results": []', b'"\\u0072esults": []'])
+def test_a_scanners_report_that_says_a_thing_twice_is_no_report(twice: bytes) -> None:
+    report = b'{"errors": [], "results": [{"issue_severity": "HIGH"}], ' + twice + b"}"
+    with pytest.raises(scanners._ScannerFailed, match="the key 'results' stands twice"):
+        scanners._read_report("bandit", report)
+
+
+def test_a_kept_result_of_the_checks_that_says_a_thing_twice_is_made_anew(tmp_path: Path) -> None:
+    one = b'"ran": true, "exit_code": 1, "timed_out": false, "junit": true, "passed": [], "failed": ["a"], '
+    more = b'"skipped": [], "output": "", "seconds": 1, "why": "", "failures": {}'
+    checks = kept_checks(tmp_path, b"{" + one + more + b"}")
+    assert checks is not None and checks.failed == ("a",)
+    assert kept_checks(tmp_path, b"{" + one + more + b', "failed": []}') is None
 
 
 KEYS = [
@@ -133,7 +185,7 @@ KEYS = [
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 def test_any_json_is_read_or_refused(
-    reader: Callable[[Path, bytes], None], tmp_path_factory: pytest.TempPathFactory
+    reader: Callable[[Path, bytes], object], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
 

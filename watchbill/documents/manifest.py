@@ -5,13 +5,13 @@ Owns the format of `manifests/*.json`. A manifest is generated, never edited; an
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from watchbill import strict_json
 from watchbill.documents.types import GitId, ManifestId, TicketId
 from watchbill.errors import Damaged
 from watchbill.files.document import Moment, Strict, Upgrades, explain, read_bytes, upgraded
@@ -67,8 +67,11 @@ class Manifest(Strict):
         data = read_bytes(path, MAX_BYTES)
         try:
             manifest = cls.model_validate_json(data, by_alias=True, by_name=False)
+            strict_json.check(data)
         except ValidationError as error:
             manifest = cls._of_another_version(data, path, error)
+        except ValueError as error:
+            raise Damaged(path, str(error)) from error
         if MANIFEST_ID.fullmatch(path.stem) and manifest.id != path.stem:
             raise Damaged(path, f"it says that it is {manifest.id}")
         return manifest
@@ -77,14 +80,14 @@ class Manifest(Strict):
     def _of_another_version(cls, data: bytes, path: Path, error: ValidationError) -> Manifest:
         """A manifest that an older version wrote. Raises `Damaged`, with `error` when its version is not the reason."""
         try:
-            meta = json.loads(data)
+            meta = strict_json.read(data)
             found = upgraded(meta, "manifest", cls.version, cls.upgrades) if isinstance(meta, dict) else meta
             if found is meta:
                 raise Damaged(path, explain(error)) from error
             return cls.model_validate(found, by_alias=True, by_name=False)
         except ValidationError as still:
             raise Damaged(path, explain(still)) from still
-        except (ValueError, RecursionError) as reason:
+        except ValueError as reason:
             why = str(reason) if isinstance(reason, Malformed) else explain(error)
             raise Damaged(path, why) from reason
 

@@ -8,12 +8,13 @@ and never talks to a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, ValidationError, field_validator
 
+from watchbill import strict_json
 from watchbill.documents.types import TicketId
 from watchbill.errors import Damaged
 
@@ -127,13 +128,13 @@ def parse(text: str, path: Path = Path("script.json")) -> Script:
     if len(text) > MAX_BYTES:
         raise Damaged(path, f"a script is at most {MAX_BYTES} characters long")
     try:
-        json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_not_a_number)
+        strict_json.check(text)
         return Script.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise Damaged(path, f"not a script: {where}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Damaged(path, f"not a script: {error}") from error
 
 
@@ -200,14 +201,3 @@ def _usage(usage: Mapping[str, Any] | None) -> Usage | None:
         return None
     counts = {name: usage.get(name) for name in Usage.model_fields}
     return Usage.model_validate({name: count for name, count in counts.items() if isinstance(count, int)})
-
-
-def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise ValueError("a key stands twice in the same object")
-    return unique
-
-
-def _not_a_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")

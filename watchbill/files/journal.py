@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from watchbill import strict_json
 from watchbill.errors import TryLater
 from watchbill.files.publish import FILE_MODE, disk_trouble, make_folder, sync, sync_folder
 
@@ -58,8 +59,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     entries = []
     for line in data.split(b"\n"):
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
+            entry = strict_json.read(line)
+        except ValueError:
             continue
         if isinstance(entry, dict):
             entries.append(entry)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from watchbill import strict_json
 from watchbill.errors import Stale
 from watchbill.files.document import stamp
 from watchbill.files.publish import make_folder, move, publish, sha256
@@ -41,10 +42,10 @@ def reasons(folder: Path) -> list[dict[str, str]]:
 
 def _read_reason(path: Path) -> dict[str, str]:
     try:
-        entry = json.loads(path.read_bytes())
+        entry = strict_json.read(path.read_bytes())
         # Halves of characters, which JSON can name, could be shown nowhere.
         return {key: _shown(str(entry[key]).encode("utf-8", "replace")) for key in ("from", "why", "when")}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return {"from": "", "why": "its reason cannot be read", "when": ""}
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from watchbill import strict_json
 from watchbill.documents.handoff import Verified
 from watchbill.files.publish import replace
 from watchbill.layout import branch_of
@@ -234,8 +235,8 @@ def _message(case: Case, note: str) -> str:
 def _remembered(case: Case) -> set[str]:
     """What the set-up command made in this worktree in earlier sessions, which never goes into a commit."""
     try:
-        return {str(path) for path in json.loads(_memory(case).read_text("utf-8"))}
-    except (OSError, ValueError, TypeError, RecursionError):
+        return {str(path) for path in strict_json.read(_memory(case).read_bytes())}
+    except (OSError, ValueError, TypeError):
         # Derived data. Without it, what lies in the worktree counts as work, and a human sees it in the diff.
         return set()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from watchbill import strict_json
 from watchbill.documents.handoff import CheckRun, Finding, Verified
 from watchbill.files.publish import replace, sha256
 from watchbill.rules.regressions import Comparison, Run, compare
@@ -111,7 +112,9 @@ class Examiner:
     def _checks_of(self, commit: str) -> Checks | None:
         """What an earlier run of the same commands on the same commit gave: yesterday's candidate is today's base."""
         try:
-            return TypeAdapter(Checks).validate_json(self._kept(commit).read_bytes())
+            data = self._kept(commit).read_bytes()
+            strict_json.check(data)
+            return TypeAdapter(Checks).validate_json(data)
         except (OSError, ValueError):
             # Derived data: whatever is wrong with it, the checks are simply run again.
             return None

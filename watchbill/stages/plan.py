@@ -14,6 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from watchbill import strict_json
 from watchbill.documents.manifest import Agent, Manifest, Skipped
 from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged, Stale
@@ -212,8 +213,8 @@ def _stamp(layout: Layout, name: str) -> list[int]:
 def _remembered(layout: Layout) -> dict[str, Any]:
     """By agent: the inputs, the manifest that was made from them, and the stamp of its file."""
     try:
-        found = json.loads(layout.planned.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = strict_json.read(layout.planned.read_bytes())
+    except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from watchbill import strict_json
 from watchbill.errors import Refused
 from watchbill.tools.sandbox import Limits, Sandbox, also_reading, interpreter_folders
 
@@ -425,18 +426,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _read_report(module: str, output: bytes) -> dict[str, Any]:
     try:
-        report = json.loads(output, parse_constant=_not_a_number)
+        report = strict_json.read(output)
         # Halves of characters, which JSON can name, could not be written down.
-        report = json.loads(json.dumps(report, ensure_ascii=False).encode("utf-8", "replace"))
+        report = strict_json.read(json.dumps(report, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise _ScannerFailed(f"{module} did not answer in JSON: {error}") from error
     if not isinstance(report, dict) or "results" not in report:
         raise _ScannerFailed(f"{module} answered without results")
     return report
-
-
-def _not_a_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _line_number(result: Mapping[str, Any]) -> int:

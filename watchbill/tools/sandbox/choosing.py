@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
+from watchbill import strict_json
 from watchbill.errors import Misconfigured
 from watchbill.tools.sandbox.bubblewrap import Bubblewrap
 from watchbill.tools.sandbox.contract import Limits, Sandbox, also_reading
@@ -245,7 +246,7 @@ def _tried(sandbox: Sandbox, worktree: Path, plan: dict[str, str | int]) -> dict
     result = also_reading(sandbox, interpreter_folders()).run(command, worktree, _LIMITS)
     for line in result.output.splitlines():
         if line.startswith("result "):
-            return {str(act): bool(success) for act, success in json.loads(line.removeprefix("result ")).items()}
+            return {str(act): bool(success) for act, success in strict_json.read(line.removeprefix("result ")).items()}
     raise Misconfigured(f"Nothing could be tried inside it: {result.output.strip() or 'it printed nothing'}")
 
 
