@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,10 @@ from tests.stories import ONE, a_finding, a_ticket
 from watchbill.documents.handoff import Handoff
 from watchbill.errors import Stale
 from watchbill.hand_over import hand_over, step_of
+from watchbill.heads import note_intended
 from watchbill.history import History
 from watchbill.inbox import open_items
+from watchbill.overview import overview_of
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
 
@@ -148,3 +151,57 @@ def test_a_ticket_whose_number_was_damaged_goes_on_with_the_next(workspace: Work
     assert handoff.seq == 3
     assert workspace.history(TICKET).damage == ()
     assert step_of(workspace, workspace.history(TICKET)).commit == ONE
+
+
+# What was published is what the next document is added to.
+
+
+def turned(workspace: Workspace, seq: int) -> Path:
+    """A published document, made to say something else."""
+    path = workspace.layout.handoff(TICKET, seq)
+    path.write_bytes(path.read_bytes().replace(b"outcome: fail", b"outcome: pass"))
+    return path
+
+
+def test_nobody_adds_to_a_last_document_that_was_changed(workspace: Workspace) -> None:
+    add(workspace, built())
+    add(workspace, reviewed("qa", "fail", findings=(a_finding("low"),)))
+    before = workspace.layout.handoff(TICKET, 2).read_bytes()
+    path = turned(workspace, 2)
+    step = step_of(workspace, workspace.history(TICKET))
+    assert (step.to, step.reason) == (("human",), "document 0002 is not what was published")
+    assert overview_of(workspace).cards[TICKET].to == ("human",)
+    path.write_bytes(before)
+    assert overview_of(workspace).cards[TICKET].to == step_of(workspace, workspace.history(TICKET)).to == ("build",)
+
+
+def test_a_document_that_the_next_one_does_not_name_was_changed(workspace: Workspace) -> None:
+    add(workspace, built())
+    add(workspace, reviewed("qa", "fail", findings=(a_finding("low"),)))
+    add(workspace, reviewed("security"))
+    turned(workspace, 2)
+    workspace.layout.heads.unlink()
+    history = workspace.history(TICKET)
+    assert (history.changed, history.damage) == ((2,), ("document 0002 is not what was published",))
+    assert step_of(workspace, history).to == ("human",)
+
+
+def test_a_history_does_not_go_back_to_what_it_was_before_its_last_document(workspace: Workspace) -> None:
+    add(workspace, built())
+    add(workspace, reviewed("security", "fail", findings=(a_finding("high"),)))
+    workspace.layout.handoff(TICKET, 2).unlink()
+    history = workspace.history(TICKET)
+    assert (history.missing, history.next_seq, step_of(workspace, history).to) == ((2,), 3, ("human",))
+    shutil.rmtree(workspace.layout.history_of(TICKET))
+    seen = overview_of(workspace)
+    assert (seen.cards[TICKET].to, seen.troubled[0].missing) == (("human",), (1, 2))
+
+
+def test_a_document_that_no_line_speaks_of_is_as_good_as_before(workspace: Workspace) -> None:
+    add(workspace, built())
+    other = workspace.history(TICKET).handoffs[0].model_copy(update={"seq": 2})
+    note_intended(workspace.layout, other)
+    assert step_of(workspace, workspace.history(TICKET)).to == ("qa", "security")
+    workspace.layout.heads.unlink()
+    turned(workspace, 1)
+    assert workspace.history(TICKET).damage == ()

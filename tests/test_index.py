@@ -15,7 +15,7 @@ from tests.bare_workspaces import bare_workspace, built, reviewed
 from tests.stories import NOW, a_finding, a_ticket
 from watchbill import index
 from watchbill.hand_over import hand_over, step_of
-from watchbill.history import read_backlog, read_history
+from watchbill.history import read_backlog
 from watchbill.index import FEW, Overview
 from watchbill.overview import overview_of
 from watchbill.rules.card import Card, card_of
@@ -55,7 +55,7 @@ def read_anew(workspace: Workspace) -> dict[str, Card]:
     cards = {}
     for ticket in sorted(backlog.tickets, key=natural):
         file = backlog.tickets[ticket]
-        history = read_history(workspace.layout, ticket, file)
+        history = workspace.history_of(ticket, file)
         cards[ticket] = card_of(file.ticket, history, step_of(workspace, history))
     return cards
 

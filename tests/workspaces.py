@@ -76,6 +76,14 @@ def write_ticket(workspace: Workspace, id: str, text: str) -> Path:
     return path
 
 
+def unpublish(workspace: Workspace, ticket: str, seq: int) -> None:
+    """Leave a history as a run leaves it that dies right before it publishes document `seq`."""
+    workspace.layout.handoff(ticket, seq).unlink()
+    said = f'{{"published": {seq}, "ticket": "{ticket}"}}\n'
+    journal = workspace.layout.heads
+    journal.write_text(journal.read_text().replace(said, ""))
+
+
 def interpreter_folders() -> list[str]:
     """What a sandbox must show so that this interpreter runs with everything that is installed for it."""
     return list(dict.fromkeys([sys.prefix, sys.base_prefix]))

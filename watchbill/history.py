@@ -56,8 +56,9 @@ class Recorded:
 class History:
     """One ticket and its documents in order.
 
-    `damage` says what of it cannot be read or is missing, as long as no human has answered under that number;
-    `missing` are the numbers that are not there at all. `void` are the decisions that do not count, by number, each
+    `damage` says what of it cannot be read or is missing, as long as no human has answered under that number, and what
+    is not as it was published; `missing` are the numbers that are not there at all, `changed` those of documents that
+    were changed or replaced, which no answer can settle. `void` are the decisions that do not count, by number, each
     with the reason: they stand in the history and move nothing.
     """
 
@@ -68,6 +69,7 @@ class History:
     damage: tuple[str, ...] = ()
     damaged_files: tuple[Damaged, ...] = ()
     missing: tuple[int, ...] = ()
+    changed: tuple[int, ...] = ()
     void: Mapping[int, str] = field(default_factory=dict)
 
     @property
@@ -81,10 +83,10 @@ class History:
 
     @property
     def next_seq(self) -> int:
-        """The number of the next document: one more than the highest that was ever seen."""
+        """The number of the next document: one more than the highest that was ever seen, or is known to be missing."""
         highest = max((recorded.handoff.seq for recorded in self.documents), default=0)
         damaged = [int(match[1]) for item in self.damaged_files if (match := DOCUMENT_NUMBER.fullmatch(item.path.name))]
-        return max([highest, *damaged]) + 1
+        return max([highest, *damaged, *self.missing]) + 1
 
     @property
     def head(self) -> str:
@@ -160,14 +162,16 @@ def read_history(layout: Layout, ticket: str, file: TicketFile | None, store: St
     damaged.sort(key=lambda error: error.path.name)
     settled = _settled(documents)
     missing = _missing(documents, damaged, settled)
+    changed = tuple(_changed(documents, settled))
     return History(
         id=ticket,
         ticket=file.ticket if file else None,
         ticket_sha=file.sha if file else None,
         documents=tuple(documents),
-        damage=tuple(_what_is_wrong(settled, damaged, missing)),
+        damage=tuple(_what_is_wrong(settled, damaged, missing, changed)),
         damaged_files=tuple(damaged),
         missing=missing,
+        changed=changed,
     )
 
 
@@ -194,8 +198,22 @@ def voided(history: History, void: Mapping[int, str]) -> History:
     counted = [item for item in history.documents if item.handoff.seq not in void]
     damaged = list(history.damaged_files)
     missing = _missing(list(history.documents), damaged, _settled(counted))
-    damage = tuple(_what_is_wrong(_settled(counted), damaged, missing))
+    damage = tuple(_what_is_wrong(_settled(counted), damaged, missing, history.changed))
     return replace(history, void=void, missing=missing, damage=damage)
+
+
+def with_missing(history: History, numbers: Iterable[int]) -> History:
+    """The same history, of which somebody knows that it went on for these numbers."""
+    missing = (*history.missing, *numbers)
+    wrong = (_about_a_gap(seq) for seq in missing[len(history.missing) :])
+    return replace(history, missing=missing, damage=(*history.damage, *wrong))
+
+
+def with_changed(history: History, seq: int) -> History:
+    """The same history, of which somebody knows that document `seq` is not what was published."""
+    if seq in history.changed:
+        return history
+    return replace(history, changed=(*history.changed, seq), damage=(*history.damage, _about_a_change(seq)))
 
 
 def histories_on_disk(layout: Layout) -> list[str]:
@@ -248,14 +266,36 @@ def _read_document(store: Store, path: Path, ticket: str) -> Recorded:
     return Recorded(handoff, sha256(data), path)
 
 
-def _what_is_wrong(settled: set[int], damaged: list[Damaged], missing: Iterable[int]) -> Iterable[str]:
+def _what_is_wrong(
+    settled: set[int], damaged: list[Damaged], missing: Iterable[int], changed: Iterable[int]
+) -> Iterable[str]:
     """What of a history a human has not yet looked at: each damaged or missing number needs an answer of its own."""
     for error in damaged:
         match = DOCUMENT_NUMBER.fullmatch(error.path.name)
         if match and int(match[1]) not in settled:
             yield f"document {error.path.name} cannot be read: {error.why}"
-    for seq in missing:
-        yield f"document {seq:04} is missing"
+    yield from map(_about_a_gap, missing)
+    yield from map(_about_a_change, changed)
+
+
+def _about_a_gap(seq: int) -> str:
+    return f"document {seq:04} is missing"
+
+
+def _about_a_change(seq: int) -> str:
+    return f"document {seq:04} is not what was published"
+
+
+def _changed(documents: list[Recorded], settled: set[int]) -> Iterable[int]:
+    """The documents that the one after them does not name. One that was lost, and put back after a human had let the
+    ticket go on without it, is named by none."""
+    for index in range(1, len(documents)):
+        before, after = documents[index - 1], documents[index].handoff
+        if after.seq != before.handoff.seq + 1 or after.parent == before.sha:
+            continue
+        earlier = documents[index - 2].sha if index > 1 else None
+        if before.handoff.seq not in settled or after.parent != earlier:
+            yield before.handoff.seq
 
 
 def _missing(documents: list[Recorded], damaged: list[Damaged], settled: set[int]) -> tuple[int, ...]:

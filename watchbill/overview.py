@@ -13,6 +13,7 @@ from watchbill import index
 from watchbill.files.publish import sha256
 from watchbill.gate import judged, name_of_signers
 from watchbill.hand_over import step_of
+from watchbill.heads import Heads, held
 from watchbill.index import Overview
 from watchbill.workspace import Workspace
 
@@ -21,11 +22,12 @@ __all__ = ["Overview", "overview_of"]
 
 def overview_of(workspace: Workspace) -> Overview:
     """Every ticket as it stands now."""
+    heads, gate = Heads(workspace.layout), workspace.settings.gate
     return index.overview(
         workspace.layout,
         _rules(workspace),
         lambda history: step_of(workspace, history),
-        lambda history: judged(history, workspace.settings.gate, workspace.root),
+        lambda history: held(judged(history, gate, workspace.root), heads.of(history.id)),
     )
 
 
@@ -42,5 +44,5 @@ def _engine() -> str:
     """A name for the code that reads documents and decides: another version may read them differently."""
     here = Path(__file__).parent
     sources = sorted(path for room in ("documents", "files", "rules", "index") for path in (here / room).glob("*.py"))
-    alone = [here / name for name in ("history.py", "layout.py", "gate.py", "tools/signing.py")]
+    alone = [here / name for name in ("history.py", "heads.py", "layout.py", "gate.py", "tools/signing.py")]
     return sha256(b"\0".join(path.read_bytes() for path in (*sources, *alone)))

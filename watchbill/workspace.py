@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from watchbill.documents.routing import Routing
     from watchbill.documents.settings import Settings
     from watchbill.files.store import Store
+    from watchbill.heads import Head
     from watchbill.history import Backlog, History, TicketFile
 
 
@@ -109,12 +110,14 @@ class Workspace:
         """One ticket's history as it stands now. What does not count by the gate of the settings is `void` in it."""
         return self.history_of(ticket, self.ticket_file(ticket))
 
-    def history_of(self, ticket: str, file: TicketFile | None) -> History:
-        """The same, for who has read the ticket's file already."""
+    def history_of(self, ticket: str, file: TicketFile | None, head: Head | None = None) -> History:
+        """The same, for who has read the ticket's file already, and perhaps what was noted of its history."""
         from watchbill.gate import judged
+        from watchbill.heads import held, read_head
         from watchbill.history import read_history
 
-        return judged(read_history(self.layout, ticket, file, self.histories), self.settings.gate, self.root)
+        history = judged(read_history(self.layout, ticket, file, self.histories), self.settings.gate, self.root)
+        return held(history, head or read_head(self.layout, ticket))
 
 
 def open_workspace(start: Path) -> Workspace:

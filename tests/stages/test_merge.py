@@ -15,6 +15,7 @@ from tests.sessions import (
     bash,
     builds,
     calls,
+    found,
     handing_over,
     hands_over,
     reviews,
@@ -23,7 +24,7 @@ from tests.sessions import (
     writes,
 )
 from tests.signatures import forge
-from tests.workspaces import NOW, make_workspace
+from tests.workspaces import NOW, make_workspace, unpublish
 from watchbill.documents.script import Take
 from watchbill.errors import Refused, TryLater
 from watchbill.files.locks import held
@@ -31,6 +32,7 @@ from watchbill.layout import branch_of
 from watchbill.roles.evidence import verified_by
 from watchbill.settle import settle
 from watchbill.stages.decide import close
+from watchbill.stages.report import status
 from watchbill.stages.verify import verify
 from watchbill.tools.git import DiffStat, Repository
 from watchbill.workspace import Workspace
@@ -224,6 +226,21 @@ def test_a_human_may_have_the_moved_branch_taken_up_and_reviewed(tmp_path: Path)
         assert on.changes(landed.commit or "") == {"a.txt": "A", "sneaked.txt": "A"}
 
 
+def test_a_verdict_that_was_edited_into_a_pass_is_not_acted_upon(tmp_path: Path) -> None:
+    fails = take("security", "T-0001", hands_over("fail", findings=[found("high")]))
+    with stage(plain(tmp_path), builds("T-0001", "a.txt"), reviews("T-0001")[0], fails, builds("T-0002")) as on:
+        all_reviewed(on)
+        asked, edited = on.items()[0], on.last("T-0001")
+        passes = edited.model_copy(update={"outcome": "pass", "findings": (), "to": ("merge",)})
+        on.workspace.layout.handoff("T-0001", edited.seq).write_bytes(passes.render())
+        on.workspace.layout.inbox_item(asked).unlink()
+        assert (on.merge(), on.step("T-0001").to) == ([], ("human",))
+        with pytest.raises(Refused, match="is not what was published"):
+            on.decide(asked, "approve")
+        (trouble,) = status(on.workspace).troubles
+        assert trouble.startswith(f"handoffs/T-0001/{edited.seq:04}.md is not what was published; put it back")
+
+
 def test_an_integration_branch_that_is_checked_out_is_refused_with_the_reason(tmp_path: Path) -> None:
     with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
         all_reviewed(on)
@@ -301,7 +318,7 @@ def test_a_lost_handoff_is_found_again_when_the_owner_has_taken_the_branch_over(
     with stage(plain(tmp_path), *passed(("a.txt", "1\n"), ("b.txt", "2\n"))) as on:
         all_reviewed(on)
         first, _second = on.merge()
-        on.workspace.layout.handoff("T-0001", on.last("T-0001").seq).unlink()
+        unpublish(on.workspace, "T-0001", on.last("T-0001").seq)
         git(on.workspace.repo, "merge", "--quiet", "--ff-only", "watchbill/integration")
         (found,) = on.merge()
         assert (found.outcome, found.commit) == ("merged", first.commit)

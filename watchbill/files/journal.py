@@ -7,7 +7,10 @@ and is passed over when reading: its writer died before it could act on it.
 from __future__ import annotations
 
 import json
+import mmap
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +52,42 @@ def _add(path: Path, entry: dict[str, Any], is_synced: bool) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All whole lines in order; none when there is no file. Raises `TryLater` when it cannot be read."""
+    with _reading(path):
+        return _entries(path.read_bytes().split(b"\n"))
+    return []
+
+
+def read_those(path: Path, ending: str) -> list[dict[str, Any]]:
+    """The whole lines that end with `ending`, without looking into the others. Raises `TryLater` as `read` does."""
+    with _reading(path), path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+                return _entries(_lines(whole, ending.encode() + b"\n"))
+    return []
+
+
+def _lines(whole: mmap.mmap, ending: bytes) -> Iterator[bytes]:
+    found = whole.find(ending)
+    while found >= 0:
+        yield whole[whole.rfind(b"\n", 0, found) + 1 : found + len(ending)]
+        found = whole.find(ending, found + 1)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """A journal that is not there holds no line; one that cannot be read says nothing that may be relied on."""
     try:
-        data = path.read_bytes()
+        yield
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         hint = "Put it right, or move it away; what it counts is then forgotten."
         raise TryLater(f"cannot read {path}: {error.strerror}", hint) from error
+
+
+def _entries(lines: Iterable[bytes]) -> list[dict[str, Any]]:
     entries = []
-    for line in data.split(b"\n"):
+    for line in lines:
         try:
             entry = strict_json.read(line)
         except ValueError:

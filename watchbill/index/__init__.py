@@ -38,8 +38,8 @@ class Overview:
 
     `name` stands for all that is planned from: the same name, the same plan. `size` counts the ticket files. `damaged`
     are those that cannot be read, `duplicates` the ids that several files claim, `troubled` the histories with
-    documents that are damaged or missing, `strays` temporary files among the histories, `broken` packs of the archive
-    that cannot be read.
+    documents that are damaged, missing or changed, `strays` temporary files among the histories, `broken` packs of the
+    archive that cannot be read.
     """
 
     name: str
@@ -228,7 +228,9 @@ class _Pass:
             history = self._history(ticket.id, file)
             return card_of(ticket, history, self.step_of(history))
         # Without a document there is nothing that two tickets of one status could differ by.
-        nothing_yet = History(ticket.id, ticket, file.sha)
+        nothing_yet = self._sound(History(ticket.id, ticket, file.sha))
+        if nothing_yet.damage:
+            return card_of(ticket, nothing_yet, self.step_of(nothing_yet))
         step = self.first_steps.get(ticket.status)
         if step is None:
             step = self.first_steps[ticket.status] = self.step_of(nothing_yet)
@@ -240,8 +242,12 @@ class _Pass:
                 self._history(ticket, None)
 
     def _history(self, ticket: str, file: TicketFile | None) -> History:
-        history = self.judged(read_history(self.layout, ticket, file))
-        if history.damaged_files or history.missing:
+        return self._sound(read_history(self.layout, ticket, file))
+
+    def _sound(self, history: History) -> History:
+        """The history as it counts. One that is not sound is kept in mind."""
+        history = self.judged(history)
+        if history.damaged_files or history.missing or history.changed:
             self.troubled.append(history)
         return history
 

@@ -66,7 +66,7 @@ def _documents(layout: Layout, card: Card) -> dict[str, bytes]:
     """The loose documents of a ticket, by name. None of a history that is not in order, or where strangers lie."""
     folder = layout.history_of(card.ticket)
     history = read_history(layout, card.ticket, None)
-    if history.damaged_files or history.missing or not folder.is_dir() or folder.is_symlink():
+    if history.damaged_files or history.missing or history.changed or not folder.is_dir() or folder.is_symlink():
         return {}
     known = {recorded.path.name for recorded in history.documents}
     if any(path.name not in known for path in folder.iterdir()):

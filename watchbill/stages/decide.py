@@ -234,6 +234,12 @@ def _still_waits(step: Step, seq: int) -> str:
 def _is_asked(history: History, step: Step, seq: int, item: str) -> bool:
     if any(question.seq == seq for question in step.questions):
         return True
+    if history.changed:
+        where = f"handoffs/{history.id}/{history.changed[0]:04}.md"
+        raise Refused(
+            f"{where} is not what was published: somebody changed it, and no answer may cover that",
+            f"Put it back as it was, or end the ticket: watchbill ticket close {history.id}",
+        )
     if history.damage and "human" in step.to:
         return True
     answer = next((recorded.handoff for recorded in counted_answers(history, seq)), None)

@@ -85,6 +85,9 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
         troubles.append(f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}")
     for ticket, files in seen.duplicates.items():
         troubles.append(f"{len(files)} files claim the id {ticket}: {' and '.join(files)}")
+    for history in seen.troubled:
+        changed = (f"handoffs/{history.id}/{seq:04}.md is not what was published" for seq in history.changed)
+        troubles += [f"{what}; put it back, or: watchbill ticket close {history.id}" for what in changed]
     return Status(
         name=workspace.settings.project.name,
         gate=holds(workspace.settings).words,

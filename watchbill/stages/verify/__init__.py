@@ -17,7 +17,7 @@ from watchbill.hand_over import step_of
 from watchbill.heads import Head, read_heads
 from watchbill.history import Backlog, History, Recorded, archived_packs, histories_on_disk
 from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
-from watchbill.stages.verify.chains import check_chain, check_head
+from watchbill.stages.verify.chains import check_chain, check_earlier, check_head, highest_there
 from watchbill.stages.verify.decisions import check_decisions
 from watchbill.stages.verify.merges import check_merges
 from watchbill.stages.verify.records import (
@@ -52,7 +52,11 @@ def verify(workspace: Workspace, now: datetime, since: datetime | None = None) -
     heads = _heads(layout, found)
     tickets = _tickets_with_history(layout, found)
     ended = ended_before(workspace, tickets, since)
-    histories = {ticket: workspace.history_of(ticket, backlog.get(ticket)) for ticket in tickets if ticket not in ended}
+    histories = {
+        ticket: workspace.history_of(ticket, backlog.get(ticket), heads.get(ticket, Head()))
+        for ticket in tickets
+        if ticket not in ended
+    }
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
     _about_the_archive(layout, found)
@@ -116,8 +120,9 @@ def _about_the_ends(
     for ticket, head in heads.items():
         history = histories.get(ticket)
         last = ended.get(ticket) or (history.documents[-1] if history and history.documents else None)
-        highest = last.handoff.seq if ticket in ended and last else history.next_seq - 1 if history else 0
+        highest = last.handoff.seq if ticket in ended and last else highest_there(history) if history else 0
         check_head(ticket, highest, last, head, layout, found)
+        check_earlier(history.documents if history else (), head, found)
     if ended:
         found.note(layout.handoffs, f"{len(ended)} of them ended before that moment; of each only the end was read")
 

@@ -5,8 +5,9 @@ Owns what counts as a break of the chain, and when a human has taken note of one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from watchbill.errors import Damaged
@@ -14,6 +15,8 @@ from watchbill.heads import Head
 from watchbill.history import History, Recorded
 from watchbill.layout import DOCUMENT_NUMBER, Layout
 from watchbill.stages.verify.report import Findings
+
+_NOT_PUBLISHED = "it is not what was published: .watchbill/journals/heads.jsonl notes another hash"
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,32 @@ def check_head(ticket: str, highest: int, last: Recorded | None, head: Head, lay
         path = layout.handoff(ticket, head.intended)
         found.note(path, "it was about to be published and is not there: a run died just then, or it was removed")
     # An edited last document may be followed by one that was never published: both are told.
-    if last is not None and last.handoff.seq == highest and last.sha not in head.shas.get(highest, {last.sha}):
-        what = "it is not what was published: .watchbill/journals/heads.jsonl notes another hash"
-        if head.published >= highest:
-            found.violation(last.path, what)
+    if last is not None and head.denies(last.handoff.seq, last.sha):
+        if head.published >= last.handoff.seq:
+            found.violation(last.path, _NOT_PUBLISHED)
         else:
             # The line that is left may be of a run that died over this number, and a power cut took the winner's.
-            found.note(last.path, f"{what}, but not that it was published")
+            found.note(last.path, f"{_NOT_PUBLISHED}, but not that it was published")
+
+
+def check_earlier(documents: Iterable[Recorded], head: Head, found: Findings) -> None:
+    """Check the documents that others follow and name: what came after was written, or forged, upon a changed one."""
+    for recorded, after in pairwise(documents):
+        is_named = after.handoff.parent == recorded.sha
+        if is_named and head.published >= recorded.handoff.seq and head.denies(recorded.handoff.seq, recorded.sha):
+            found.violation(recorded.path, _NOT_PUBLISHED)
+
+
+def highest_there(history: History) -> int:
+    """The number of the newest document of which something lies on the disk."""
+    return max([*(recorded.handoff.seq for recorded in history.documents), *_damaged_numbers(history)], default=0)
 
 
 def lost_documents(history: History, layout: Layout) -> list[Lost]:
     """What of a history is missing or cannot be read, by number. A file that was mended and put back is not lost."""
     readable = {recorded.handoff.seq for recorded in history.documents}
     damaged = {seq: error for seq, error in _damaged_by_number(history) if seq not in readable}
-    highest = max([*readable, *damaged], default=0)
+    highest = highest_there(history)
     lost = [Lost(seq, error.path, f"it cannot be read: {error.why}") for seq, error in damaged.items()]
     lost += [
         Lost(seq, layout.handoff(history.id, seq), "it is missing: later documents of the ticket are there")
