@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.leaks import GITHUB
 from tests.roles.calling import called
 from watchbill.errors import Misconfigured, TryLater
+from watchbill.roles import framing
 from watchbill.roles.framing import Frames
 from watchbill.roles.submission import Submission, submission_tool
 from watchbill.roles.toolbox import CUT, FAILED, HALTED, Bench, bash_tool, bench_tools, describe
@@ -332,6 +333,19 @@ def test_no_output_closes_its_frame_with_a_mark_guessed_or_learned(desk: Desk, g
     ):
         said = desk.call(name, **given)
         assert outside(said).strip() in ("", "[exit code 1]"), said
+
+
+def test_what_cannot_be_searched_for_secrets_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: str) -> str:
+        raise TryLater("a text could not be searched for secrets")
+
+    monkeypatch.setattr(framing, "redact", fails)
+    halted: list[TryLater] = []
+    bench = Bench(lambda: "work", lambda: 9, Frames("abc123"), halt=halted.append)
+    tools = bench_tools(("bash",), tmp_path, Unconfined(), bench, submission_tool("build", cast(Any, None)), 60)
+    with pytest.raises(ToolRefused, match=HALTED):
+        called(tools[0], {"command": "echo hello"})
+    assert len(halted) == 1
 
 
 def test_a_picture_stands_between_the_marks(desk: Desk) -> None:

@@ -122,7 +122,8 @@ def _halting(tool: Tool, bench: Bench) -> Tool:
 
     async def call(given: Any) -> Any:
         try:
-            return await tool.call(given)
+            answer = await tool.call(given)
+            return bench.frames.answer(answer) if isinstance(answer, Answer) else answer
         except TryLater as trouble:
             bench.halt(trouble)
             raise ToolRefused(HALTED) from trouble
@@ -147,8 +148,7 @@ def _paced(tool: Tool, bench: Bench) -> Tool:
             if tool.name in ("write", "edit"):
                 _refuse_marks(given)
                 _refuse_stand_ins(given, bench.frames.stand_ins)
-            answer = await tool.call(given)
-            shown = bench.frames.answer(answer)
+            shown = await tool.call(given)
         except ToolRefused as refusal:
             bench.note(tool.name, _refusal(refusal))
             raise ToolRefused(bench.frames.refusal(refusal) + _notice(bench.until_wrap_up())) from refusal
