@@ -1,7 +1,8 @@
 """The ground on which a scripted model attacks: a real workspace with everything in it that is worth attacking.
 
 Owns what stands there, how one conversation plays many attacks, and what came of each: the answer that the model got,
-the lines of the log, and what had changed outside of its worktree when the next call began.
+the lines of the log, and what had changed outside of its worktree when the next call began. One ground takes the
+sessions of every role in every sandbox: each of them finds a ticket of its own.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import hashlib
 import os
 import re
 import secrets
+import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,20 +25,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.leaks import OWN_KEY
 from tests.repositories import git
 from tests.sessions import CHECK, PLAIN, builds, calls, hands_over, stage, take, turns
-from tests.workspaces import interpreter_folders, make_workspace, write_ticket
+from tests.workspaces import change_settings, interpreter_folders, make_workspace, write_ticket
 from watchbill.cli.begin import sandbox_of
+from watchbill.documents.handoff import Handoff
 from watchbill.documents.manifest import Agent
 from watchbill.errors import WatchbillError
 from watchbill.hand_over import hand_over
 from watchbill.layout import branch_of
 from watchbill.stages.archive import archive
 from watchbill.stages.decide import close, decide
-from watchbill.stages.plan import plan
 from watchbill.tools.git import Repository
 from watchbill.tools.log import open_log
+from watchbill.tools.model import beneath
 from watchbill.workspace import Workspace
 
 THROUGH = "GOT-THROUGH"
@@ -48,7 +54,7 @@ class Attack:
     """One call of one tool. `@name@` in it stands for a place of the ground.
 
     `stopped` is a pattern for what the model is told by whatever stopped it. `roles` are those who try it with a tool
-    that they have. `open_ground` says that it would get through without the guard, and that this does no harm.
+    that they have. A file tool says no to it, unless it `is_harmless`: then it does what it should, and no more.
     """
 
     name: str
@@ -56,7 +62,7 @@ class Attack:
     given: Mapping[str, Any]
     stopped: str
     roles: tuple[Agent, ...] = ("build", "qa", "security")
-    open_ground: bool = True
+    is_harmless: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,11 @@ class Came:
             return f"{self.attack.name} got through: {self.answer} {self.changed}"
         if not re.search(self.attack.stopped, self.answer):
             return f"{self.attack.name} was stopped by something else: {self.answer}"
-        is_command = self.attack.tool == "bash"
-        words = (f"bash: : {self.attack.name};",) if is_command else (f"{self.attack.tool}: ", "refused: ")
+        words = [f"{self.attack.tool}: "]
+        if self.attack.tool == "bash":
+            words = [f"bash: : {self.attack.name};"]
+        elif not self.attack.is_harmless:
+            words.append("refused: ")
         if not all(any(word in line for line in self.logged) for word in words):
             return f"nothing records that somebody tried to {self.attack.name}: {self.logged}"
         return ""
@@ -102,6 +111,7 @@ class Ground:
     places: dict[str, str]
     ears: Ears
     bystander: subprocess.Popen[bytes]
+    built: Handoff
     tickets: int = 0
 
     def spelled(self, text: str) -> str:
@@ -109,13 +119,19 @@ class Ground:
             text = text.replace(f"@{name}@", place)
         return text
 
+    def within(self, mode: str) -> None:
+        """From here on commands run in that sandbox."""
+        change_settings(self.workspace, {"sandbox": {"mode": mode}})
+        self.workspace = Workspace(self.workspace.root)
+
     def ticket_for(self, role: Agent) -> str:
-        """What the next session of `role` finds to work: the build agent a new ticket each time."""
-        if role != "build":
-            return "T-0001"
+        """A new ticket for the next session of `role`: one to build, or one that was built and waits for a review."""
         self.tickets += 1
         ticket = f"T-{100 + self.tickets:04}"
         write_ticket(self.workspace, ticket, "Do that")
+        if role != "build":
+            work = {"from": "build", "outcome": "done", "base": self.built.base, "commit": self.built.commit}
+            hand_over(self.workspace, ticket, work, datetime.now(UTC), lambda *_: True)
         return ticket
 
     def call(self, attack: Attack) -> tuple[str, dict[str, Any]]:
@@ -167,6 +183,7 @@ def ground(folder: Path, mode: str = "auto", **sandbox: int) -> Iterator[Ground]
         ears = Ears()
         mark = f"{300 + secrets.randbelow(300)}.{secrets.randbelow(10**12):012}"
         bystander = stack.enter_context(_bystander())
+        stack.enter_context(_a_racer(folder / "around" / "bait"))
         places: dict[str, str] = {
             "python": f"{sys.executable} -I -S",
             "engine": str(os.getpid()),
@@ -175,8 +192,10 @@ def ground(folder: Path, mode: str = "auto", **sandbox: int) -> Iterator[Ground]
             "project": str(workspace.repo),
             **_furnish(workspace, folder / "around"),
             **_listening(stack, folder / "around", ears),
+            "ssh agent": str(stack.enter_context(_ssh_agent())),
         }
-        yield Ground(Workspace(workspace.root), folder / "around", places, ears, bystander)
+        opened = Workspace(workspace.root)
+        yield Ground(opened, folder / "around", places, ears, bystander, opened.history("T-0001").handoffs[0])
 
 
 def _furnish(workspace: Workspace, around: Path) -> dict[str, str]:
@@ -192,7 +211,7 @@ def _furnish(workspace: Workspace, around: Path) -> dict[str, str]:
     decide(workspace, "T-0005-0001", "reject", "no", "ada", now - timedelta(days=80))
     close(workspace, "T-0003", "done by hand", "ada", now - timedelta(days=80))
     archive(Workspace(workspace.root), timedelta(days=30), now)
-    plan(Workspace(workspace.root), now, ("qa", "security"))
+    close(workspace, "T-0001", "no longer wanted", "ada", now)
     repo = Repository.open(workspace.repo)
     head = git(workspace.repo, "rev-parse", "main")
     repo.worktree(layout.worktree("T-0009"), branch_of("T-0009"), head)
@@ -204,8 +223,7 @@ def _furnish(workspace: Workspace, around: Path) -> dict[str, str]:
     (layout.root / "gate").mkdir()
     (layout.root / "gate" / "allowed_signers").write_text("ada ssh-ed25519 AAAA\n")
     if not layout.index.exists():
-        layout.index.mkdir()
-        (layout.index / "cards.json").write_text("{}\n")
+        layout.index.write_text("{}\n")
     (layout.cache / "checks").mkdir(parents=True, exist_ok=True)
     home = around / "home"
     (home / ".ssh").mkdir(parents=True)
@@ -216,7 +234,7 @@ def _furnish(workspace: Workspace, around: Path) -> dict[str, str]:
     return {
         "root": str(layout.root),
         "handoff": str(layout.handoff("T-0001", 1)),
-        "next handoff": str(layout.handoff("T-0001", 2)),
+        "next handoff": str(layout.handoff("T-0001", 3)),
         "ticket": str(layout.tickets / "T-0001.md"),
         "manifest": _first(layout.manifests, "build-*"),
         "inbox item": str(layout.inbox_item("T-0002-0001")),
@@ -228,7 +246,7 @@ def _furnish(workspace: Workspace, around: Path) -> dict[str, str]:
         "agent": str(layout.agent_file("build")),
         "journal": _first(layout.journals, "build-*"),
         "log": str(layout.logs / "log"),
-        "index": _first(layout.index),
+        "index": str(layout.index),
         "archive": _first(layout.archive),
         "signers": str(layout.root / "gate" / "allowed_signers"),
         "result of checks": str(layout.cache / "checks" / f"{'0' * 32}.json"),
@@ -248,15 +266,58 @@ def _first(folder: Path, pattern: str = "*") -> str:
     return str(min(path for path in folder.rglob(pattern) if path.is_file()))
 
 
+# It lets everybody trace it who may at all, also where the kernel keeps that to parents.
+BYSTANDER = "import ctypes, time; ctypes.CDLL(None).prctl(0x59616D61, -1); print(flush=True); time.sleep(600)"
+
+
 @contextmanager
 def _bystander() -> Iterator[subprocess.Popen[bytes]]:
     """A process of this user that holds the key in its environment, as the engine does."""
-    process = subprocess.Popen(["/bin/sleep", "300"], env={"ANTHROPIC_API_KEY": OWN_KEY}, start_new_session=True)
+    words = [sys.executable, "-I", "-S", "-c", BYSTANDER]
+    process = subprocess.Popen(
+        words, env={"ANTHROPIC_API_KEY": OWN_KEY}, start_new_session=True, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
     try:
+        process.stdout.readline()
         yield process
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def _ssh_agent() -> Iterator[Path]:
+    """The person's own agent, where `ssh-agent` puts its socket; the engine has it in its environment."""
+    with tempfile.TemporaryDirectory(prefix="ssh-", dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        path = Path(folder, "agent.1")
+        said = subprocess.run(["ssh-agent", "-s", "-a", path], check=True, capture_output=True, text=True).stdout
+        number = int(re.findall(r"SSH_AGENT_PID=(\d+)", said)[0])
+        patch.setenv("SSH_AUTH_SOCK", str(path))
+        try:
+            yield path
+        finally:
+            os.kill(number, signal.SIGTERM)
+
+
+@contextmanager
+def _a_racer(bait: Path) -> Iterator[None]:
+    """Somebody who is quicker than the file tools: once they saw that the folder `raced` is no link, it is one."""
+    bait.mkdir()
+    (bait / "0001.md").write_text(f"{THROUGH}\n")
+    look = beneath._Walk._link_at
+
+    def look_and_lose(walk: beneath._Walk, seen: str) -> str | None:
+        target = look(walk, seen)
+        if seen == "raced" and target is None:
+            os.rename("raced", "won", src_dir_fd=walk._here, dst_dir_fd=walk._here)
+            os.symlink(bait, "raced", dir_fd=walk._here)
+        return target
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beneath._Walk, "_link_at", look_and_lose)
+        yield
 
 
 def _listening(stack: ExitStack, around: Path, ears: Ears) -> dict[str, str]:
@@ -318,6 +379,7 @@ class NoError(Exception):
 class Battle:
     """A session whose model did nothing but attack, and handed over at last."""
 
+    ticket: str
     outcome: str
     came: dict[str, Came]
     requests: list[dict[str, Any]]
@@ -327,12 +389,14 @@ class Battle:
         return self.came[name]
 
 
-def attack(place: Ground, role: Agent, attacks: Sequence[Attack], *, may_fail: bool = False) -> Battle:
-    """Play `attacks` in one conversation of `role`, each in a message of its own. With `may_fail` the session may end
-    with any error afterwards: a guard is off, and the damage is done."""
+def attack(place: Ground, role: Agent, attacks: Sequence[Attack], mode: str = "", *, may_fail: bool = False) -> Battle:
+    """Play `attacks` in one conversation of `role`, each in a message of its own, in the sandbox `mode` or that of the
+    ground. With `may_fail` the session may end with any error afterwards: a guard is off, and the damage is done."""
+    if mode:
+        place.within(mode)
     ticket = place.ticket_for(role)
     messages = [calls(place.call(one)) for one in attacks]
-    ends = hands_over("blocked" if role == "build" else "fail")
+    ends = hands_over("blocked")
     own = place.workspace.layout.worktree(ticket if role == "build" else f"{ticket}.{role}")
     outcome = ""
     states: list[dict[str, str]] = []
@@ -359,7 +423,7 @@ def attack(place: Ground, role: Agent, attacks: Sequence[Attack], *, may_fail: b
         before, then = states[number], states[number + 1]
         changed = tuple(sorted(path for path in before.keys() | then.keys() if before.get(path) != then.get(path)))
         came[one.name] = Came(one, told[number], tuple(logged), changed)
-    return Battle(outcome, came, requests, lines)
+    return Battle(ticket, outcome, came, requests, lines)
 
 
 def _answers(messages: list[dict[str, Any]]) -> list[str]:
@@ -372,12 +436,13 @@ def _words(content: Any) -> str:
     return content if isinstance(content, str) else "".join(str(block.get("text", "")) for block in content)
 
 
-def runs(word: str) -> bool:
-    """Whether a process with `word` among its arguments is alive on the host."""
+def running(word: str) -> list[int]:
+    """The processes of the host with `word` among their arguments."""
+    found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if word.encode() in file.read_bytes().split(b"\0"):
-                return True
+                found.append(int(file.parent.name))
         except OSError:
             continue  # it ended while we looked
-    return False
+    return found
