@@ -85,7 +85,8 @@ def test_no_text_of_a_model_becomes_a_decision(role: Agent, require: str, tmp_pa
         _nothing_was_decided(on, role, seq)
         # Each try has its line, and each refusal one that says what was wrong with it.
         said = [what for what in mine if what.startswith("refused: ")]
-        assert (len(mine), len(said)) == (2 * len(refused) + 1, len(refused))
+        assert len(mine) == 2 * len(refused) + 1, "a handoff that decides was taken"
+        assert len(said) == len(refused), "no line says that it was refused"
         assert ["decision" in said[0], "from" in said[1], "outcome must be" in said[2]] == [True] * 3
 
 
@@ -101,7 +102,8 @@ def _nothing_was_decided(on: Stage, role: Agent, seq: int) -> None:
     assert (item.decision, item.note, item.by, item.answers) == ("", "", "", seq)
     assert pick_up(workspace, datetime.now(UTC)) == ([], [])
     for shown in (text, page.read_text("utf-8")):
-        assert [letter for letter in ("\x1b", "\x07", "\x0b", "\u202e", "\u2028", "\x85") if letter in shown] == []
+        hidden = [letter for letter in ("\x1b", "\x07", "\x0b", "\u202e", "\u2028", "\x85") if letter in shown]
+        assert hidden == [], "a page holds what cannot be seen"
     names = {path.name for path in workspace.layout.history_of("T-0001").iterdir()}
     assert names == {f"{number:04}.md" for number in range(1, seq + 1)}
 
@@ -113,19 +115,19 @@ class Anything(submission.Submission):
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "instead"),
+    ("where", "name", "instead", "said"),
     [
-        (submission, "Submission", Anything),
-        (submission, "visible", lambda text: text),
-        (toolbox, "_refusal", lambda _refusal: ""),
+        (submission, "Submission", Anything, "a handoff that decides was taken"),
+        (submission, "visible", lambda text: text, "a page holds what cannot be seen"),
+        (toolbox, "_refusal", lambda _refusal: "", "no line says that it was refused"),
     ],
     ids=["the strict reader", "the marking of what is hidden", "the record of refusals"],
 )
 def test_without_a_guard_the_forger_is_seen(
-    where: ModuleType, name: str, instead: Any, tmp_path: Path, ada: Person, monkeypatch: pytest.MonkeyPatch
+    where: ModuleType, name: str, instead: Any, said: str, tmp_path: Path, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(where, name, instead)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=said):
         test_no_text_of_a_model_becomes_a_decision("build", "folder", tmp_path, ada)
 
 
@@ -145,41 +147,61 @@ def decided(folder: Path, ada: Person) -> Workspace:
     return Workspace(workspace.root)
 
 
-def replayed(workspace: Workspace, ticket: str, seq: int) -> str:
-    """Put the signed decision to another place, as somebody would who can write files; why it does not count."""
+def put(workspace: Workspace, ticket: str, seq: int, **changes: Any) -> str:
+    """Write the signed decision to another place, as somebody would who can write files; why it does not count."""
     signed = Handoff.load(workspace.layout.handoff("T-0001", 3))
     history = Workspace(workspace.root).history(ticket)
-    moved = signed.model_copy(update={"ticket": ticket, "seq": seq, "parent": history.head})
+    moved = signed.model_copy(update={"ticket": ticket, "seq": seq, "parent": history.head, **changes})
     workspace.layout.handoff(ticket, seq).write_bytes(moved.render())
-    return dict(Workspace(workspace.root).history(ticket).void).get(seq, "")
+    return void(workspace, ticket).get(seq, "")
 
 
-def test_a_signed_decision_cannot_be_played_again(tmp_path: Path, ada: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def void(workspace: Workspace, ticket: str) -> dict[int, str]:
+    return dict(Workspace(workspace.root).history(ticket).void)
+
+
+def test_a_decision_is_neither_made_without_a_signature_nor_played_again(
+    tmp_path: Path, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = decided(tmp_path, ada)
-    assert replayed(workspace, "T-0001", 4) == "its nonce was counted already"
-    why = replayed(workspace, "T-0002", 3)
-    assert "it was signed for" in why
+    commit = workspace.history("T-0002").handoffs[0].commit
+    unsigned = {"commit": commit, "nonce": None, "issued": None, "expires": None, "signature": None}
     with stage(workspace) as on:
-        assert on.step("T-0002").to == ("human",)
-        # Without the objections the signature itself stops it; without both it counts.
+
+        def waits() -> bool:
+            on.workspace = Workspace(workspace.root)
+            return on.step("T-0002").to == ("human",)
+
+        assert (put(workspace, "T-0002", 3, **unsigned), waits()) == ("it is not signed", True)
+        with monkeypatch.context() as patch:
+            patch.setattr(gate, "why_not_counted", lambda *_: "")
+            assert not waits(), "without the judgement what nobody signed decides"
+        assert put(workspace, "T-0001", 4) == "its nonce was counted already"
+        assert "it was signed for" in put(workspace, "T-0002", 3)
+        assert waits()
+        # Without the objections its own history takes it again, and the signature itself stops it in the other; without
+        # both it counts there.
         monkeypatch.setattr(gate, "why_void", lambda *_: "")
-        assert "does not fit" in Workspace(workspace.root).history("T-0002").void[3]
+        assert void(workspace, "T-0001") == {}
+        assert "does not fit" in void(workspace, "T-0002")[3]
         monkeypatch.setattr(signing, "verify", lambda *_: "")
-        assert dict(Workspace(workspace.root).history("T-0002").void) == {}
-        on.workspace = Workspace(workspace.root)
-        assert on.step("T-0002").to != ("human",)
+        assert void(workspace, "T-0002") == {}
+        assert not waits()
 
 
 @pytest.mark.parametrize("is_off", [False, True])
 def test_a_branch_that_moves_after_the_approval_lands_nothing_else(
     is_off: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN)
+    asks = {"gate": {"protected": ["notes.txt"]}}
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN, asks)
     with stage(workspace, builds("T-0001"), reviews("T-0001")) as on:
         on.run("build")
         on.review()
-        assert on.step().to == ("merge",)
+        assert on.step().to == ("human",)
         good = on.last().commit
+        on.decide(on.items()[0], "approve")
+        assert on.step().to == ("merge",)
         tree = git(workspace.repo, "rev-parse", "main^{tree}")
         name = {f"GIT_{who}_{what}": "eve" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         evil = git(workspace.repo, "commit-tree", tree, "-p", str(good), "-m", "evil", env=name)
@@ -187,7 +209,7 @@ def test_a_branch_that_moves_after_the_approval_lands_nothing_else(
         if is_off:
             monkeypatch.setattr(merging, "refusals", lambda *_a, **_k: [])
         (result,) = on.merge()
-        landed = result.commit is not None
-        assert landed == is_off
-        if not landed:
-            assert any("the branch is at" in why for why in result.reasons)
+        landed = git(workspace.repo, "rev-list", "watchbill/integration").split()
+        assert evil not in landed
+        assert (good in landed) == (result.commit is not None) == is_off
+        assert is_off or any("the branch is at" in why for why in result.reasons)
