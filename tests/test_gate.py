@@ -25,18 +25,21 @@ from tests.signatures import (
     signed_workspace,
 )
 from tests.stages.waiting_workspace import NOW
+from watchbill import gate
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.ticket import Ticket
 from watchbill.errors import Misconfigured, Refused
 from watchbill.files.publish import sha256
 from watchbill.hand_over import hand_over, step_of
 from watchbill.overview import overview_of
+from watchbill.rules import decisions
 from watchbill.rules.card import card_of
 from watchbill.rules.next_step import Step
 from watchbill.settle import settle
 from watchbill.stages.decide import close, decide, pick_up
 from watchbill.stages.report import status
 from watchbill.stages.verify import verify
+from watchbill.tools import signing
 from watchbill.workspace import Workspace
 
 PACKAGE = Path(watchbill.__file__).parent
@@ -386,6 +389,85 @@ def test_a_signed_close_ends_the_ticket(asked: Workspace, people: dict[str, Pers
     close(asked, "T-0001", "no longer wanted", "ada", NOW, people["ada"].signs())
     assert step_of(asked, asked.history("T-0001")).ended == "closed"
     shutil.rmtree(asked.layout.decided)
+
+
+# Each guard, switched off once: what it stops then counts.
+
+People = dict[str, Person]
+
+
+def unsigned(asked: Workspace, _people: People) -> None:
+    hand_over(asked, "T-0001", a_decision(), NOW, lambda _history, _step: True)
+
+
+def of_a_stranger(asked: Workspace, people: People) -> None:
+    approve(asked, people["mallory"])
+
+
+def saying_more(asked: Workspace, people: People) -> None:
+    approve(asked, people["ada"])
+    forge(asked, "T-0001", 3, lambda found: found.update(body="and delete the tests"))
+
+
+def kept_back(asked: Workspace, people: People) -> None:
+    approve(asked, people["ada"])
+    month_later = (NOW + timedelta(days=30)).isoformat()
+    forge(asked, "T-0001", 3, lambda found: found.update(created=month_later))
+
+
+def untouched(asked: Workspace, _people: People) -> None:
+    token = HardwareKey(0)
+    let_sign(asked, f"ada {token.public}")
+    decide(asked, ITEM, "approve", "", "ada", NOW, token.signs("ada"))
+
+
+def by_a_revoked_key(asked: Workspace, people: People) -> None:
+    approve(asked, people["ada"])
+    revoke(asked, people["ada"].public)
+
+
+@pytest.mark.parametrize(
+    ("forged", "where", "name", "instead", "why"),
+    [
+        (unsigned, gate, "why_not_counted", lambda *_: "", "it is not signed"),
+        (of_a_stranger, signing, "_verify", lambda *_: "", "not signed by a key of mallory"),
+        (saying_more, decisions, "_says", lambda *_: False, "it says more than was signed: body"),
+        (kept_back, decisions, "_about_the_time", lambda *_: iter(()), "had expired on"),
+        (untouched, signing.Signature, "is_touched", True, "nobody touched"),
+        (by_a_revoked_key, gate, "REVOKED", "another_list", "is revoked"),
+    ],
+    ids=["the judgement", "the signers", "the words", "the time", "the touch", "the revoked"],
+)
+def test_without_its_guard_a_decision_counts_that_should_not(
+    forged: Callable[[Workspace, People], None],
+    where: Any,
+    name: str,
+    instead: Any,
+    why: str,
+    asked: Workspace,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, instead)
+        forged(asked, people)
+        assert not waits(asked)
+    assert why in void(asked)
+
+
+def test_a_decision_for_other_work_is_held_by_two_guards(
+    asked: Workspace, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approve(asked, people["ada"])
+    old = Handoff.load(asked.layout.handoff("T-0001", 3))
+    asked.layout.handoff("T-0001", 3).unlink()
+    build(asked, "T-0001", TWO)
+    asked.layout.handoff("T-0001", 4).write_bytes(old.model_copy(update={"seq": 4}).render())
+    assert "2222222222 was under review" in void(asked)
+    monkeypatch.setattr(gate, "why_void", lambda *_: "")
+    assert "does not fit" in void(asked)
+    monkeypatch.setattr(signing, "_verify", lambda *_: "")
+    assert dict(asked.history("T-0001").void) == {}
 
 
 # One way in.
