@@ -277,12 +277,14 @@ assignee:
 reporter: '@me'
 created_date: '2026-06-01 10:30'
 updated_date: '2026-06-02'
+due_date: '2026-06-09'
 labels: [auth, backend]
 milestone: m-1
 dependencies: []
 parent_task_id: task-42
 priority: High
 ordinal: 1000
+onStatusChange: 'echo $TASK_ID'
 ---
 
 ## Description

@@ -19,7 +19,10 @@ from watchbill.files.document import explain, upgraded
 from watchbill.files.front_matter import Malformed, read_yaml
 
 PATH = Path("x.md")
-KEYS = [*(field.alias or name for name, field in Ticket.model_fields.items()), "schema_name", "other"]
+KEYS = [
+    *(field.alias or name for name, field in Ticket.model_fields.items()),
+    *("schema_name", "other", *tickets.READ_PAST),
+]
 
 
 def whole(ticket: Ticket) -> tuple[object, ...]:
@@ -132,9 +135,77 @@ def written(draw: st.DrawFn) -> str:
     return "\n".join(row for row in rows if row)
 
 
-def a_list(key: str, items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+moments = days | st.sampled_from(
+    ["'2026-11-20 10:30'", "'2026-11-20 99:99'", "'2026-13-45 10:30'", "'2026-11-20 10:30 '", "2026-11-20 10:30", ""]
+)
+texts = titles | st.sampled_from(
+    ["'@sara'", "'a: b #c'", "'it''s'", "''", "'a''", "'a, b'", '"@sara"', "@sara", ".5", "src/a.ts", "100", "0o7"]
+)
+STATUSES = ["To Do", "In Progress", "Done", "Draft", "to do", "To  Do", "Blocked", "yes", "null", "'Done'", "Done #x"]
+
+
+@st.composite
+def of_backlog_md(draw: st.DrawFn) -> str:
+    """A ticket in the order and form of Backlog.md, or nearly."""
+
+    def perhaps(key: str, values: st.SearchStrategy[str]) -> list[str]:
+        return [f"{key}: {draw(values)}"] if draw(st.booleans()) else []
+
+    def some(key: str, items: st.SearchStrategy[str]) -> list[str]:
+        return [draw(a_list(key, items, "  - "))] if draw(st.booleans()) else []
+
+    rows = [
+        f"id: {draw(ids)}",
+        f"title: {draw(texts)}",
+        *perhaps("status", st.sampled_from(STATUSES)),
+        *some("assignee", texts),
+        *perhaps("reporter", texts),
+        *perhaps("created_date", moments),
+        *perhaps("updated_date", moments),
+        *some("labels", texts),
+        *perhaps("milestone", texts),
+        *some("dependencies", ids),
+        *some("references", texts),
+        *some("documentation", texts),
+        *some("modified_files", texts),
+        *perhaps("parent_task_id", ids),
+        *some("subtasks", ids),
+        *perhaps("priority", st.sampled_from(["high", "High", "HIGH ", "none", "null", "no", "1"])),
+        *perhaps("type", st.sampled_from(["bug", "Bug", "task", "yes", "~", "'bug'"])),
+        *perhaps("ordinal", st.sampled_from(["1000", "0", "08", "1.5", "-1", "1e3", "1:20", "9" * 12])),
+    ]
+    match draw(st.sampled_from(["as it is", "twice", "turned", "spoilt"])):
+        case "twice":
+            rows.insert(draw(st.integers(0, len(rows))), draw(st.sampled_from(rows)))
+        case "turned":
+            rows = draw(st.permutations(rows))
+        case "spoilt":
+            row = draw(st.integers(0, len(rows) - 1))
+            rows[row] += draw(
+                st.sampled_from([" ", "\t", " #x", "#x", ":", ": x", "\n", "\n  x", "\n  - ", "\u2028", "é"])
+            )
+    return "\n".join(rows)
+
+
+@settings(max_examples=400, deadline=None)
+@given(of_backlog_md())
+@example("id: T-1\ntitle: 'it''s'\nstatus: To Do")
+@example("id: T-1\ntitle: x\nassignee: []\nassignee: []")
+@example("id: T-1\ntitle: x\nreporter: x: y")
+@example("id: T-1\ntitle: x\nassignee:\n  - x\n  - @sara")
+@example("id: T-1\ntitle: x\nassignee:\n  - 'x\uffffy'")
+@example("id: T-1\ntitle: x\nupdated_date: 2026-13-45")
+@example("id: T-1\ntitle: x\nstatus: Blocked")
+@example("id: T-1\ntitle: x\ncreated_date: '2026-11-20 10:30'")
+@example("id: T-1\ntitle: x\nlabels:\n  - 'a'\n  - no")
+@example("id: T-1\ntitle: x\nlabels:\n  - a\n- b")
+def test_a_ticket_as_backlog_md_writes_it_is_read_alike(head: str) -> None:
+    assert reads_alike(head)
+
+
+def a_list(key: str, items: st.SearchStrategy[str], dash: str = "- ") -> st.SearchStrategy[str]:
     some = st.lists(items, min_size=1, max_size=3)
-    in_a_block = some.map(lambda found: "".join([f"{key}:", *(f"\n- {item}" for item in found)]))
+    in_a_block = some.map(lambda found: "".join([f"{key}:", *(f"\n{dash}{item}" for item in found)]))
     return in_a_block | some.map(lambda found: f"{key}: [{', '.join(found)}]") | st.just(f"{key}: []")
 
 
@@ -156,7 +227,9 @@ def test_a_ticket_as_the_engine_writes_it_is_read_alike(head: str) -> None:
 def test_what_stands_around_the_front_matter_is_read_alike(
     start: bytes, end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = [start + f"---{gap}{TICKET}{gap}---{end}".encode() for gap in ("\n", "\r\n", "\r", " \n", "\n\n")]
+    gaps = ("\n", "\r\n", "\r", " \n", "\n\n")
+    heads = (TICKET, AS_BACKLOG_MD_WRITES, AS_BACKLOG_MD_WRITES.replace("\n", "\r\n"))
+    data = [start + f"---{gap}{head}{gap}---{end}".encode() for head in heads for gap in gaps]
     quick = [whole_or_why(document) for document in data]
     monkeypatch.setattr(Ticket, "_as_written", lambda _: None)
     assert quick == [whole_or_why(document) for document in data]
@@ -170,13 +243,45 @@ def whole_or_why(data: bytes) -> object:
         return damaged.why
 
 
-def test_a_plain_ticket_needs_neither_the_parser_nor_a_validator_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+AS_BACKLOG_MD_WRITES = """\
+id: BACK-42.1
+title: 'Fix: the login isn''t safe (#12)'
+status: In Progress
+assignee:
+  - '@sara'
+reporter: '@me'
+created_date: '2026-06-01 10:30'
+updated_date: '2026-06-02 08:15'
+labels:
+  - auth
+  - 'back end: x'
+milestone: m-1
+dependencies:
+  - BACK-7
+references:
+  - 'https://example.org/a#b'
+documentation: []
+modified_files:
+  - src/login.ts
+parent_task_id: BACK-42
+subtasks:
+  - BACK-42.1.1
+priority: high
+type: bug
+ordinal: 1000"""
+
+
+@pytest.mark.parametrize("head", [TICKET, AS_BACKLOG_MD_WRITES])
+def test_a_plain_ticket_needs_neither_the_parser_nor_a_validator_of_ours(
+    head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the careful way was taken")
 
-    data = f"---\n{TICKET}\n---\n\nbody\n".encode()
-    careful = whole(Ticket.model_validate({**read_yaml(TICKET), "body": "body"}))
+    data = f"---\n{head}\n---\n\nbody\n".encode()
+    careful = whole(Ticket.model_validate({**read_yaml(head), "body": "body"}))
     monkeypatch.setattr("watchbill.files.front_matter.split", never)
     monkeypatch.setattr(Ticket, "model_validate", never)
-    assert whole(Ticket.parse(data, PATH)) == careful
-    assert whole(Ticket.parse(Ticket.parse(data, PATH).render(), PATH)) == careful
+    ticket = Ticket.parse(data, PATH)
+    assert whole(ticket) == careful
+    assert Ticket.parse(ticket.render(), PATH) == ticket

@@ -7,16 +7,17 @@ The keys are Backlog.md's, so its files work as they are: what the engine has no
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from watchbill.documents.types import TicketId
 from watchbill.files import front_matter, plain_yaml
 from watchbill.files.document import Document
-from watchbill.files.plain_yaml import WORDS, WORDS_IN_A_LIST
+from watchbill.files.plain_yaml import HARMLESS, QUOTED, WORDS, WORDS_IN_A_LIST
 from watchbill.layout import TICKET_ID
 
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -36,20 +37,51 @@ _STATUSES = {
 _CRITERION = re.compile(r"^\s*[-*] \[[ xX]\] (?:#(\d+)\s+)?(.+)$")
 
 
-def _list_of(item: str, item_on_one_line: str) -> str:
-    return rf"(?: \[\]|(?:\n- {item})+| \[{item_on_one_line}(?:, {item_on_one_line})*\])"
-
+READ_PAST = (
+    *("assignee", "reporter", "updated_date", "due_date", "completed_date", "milestone", "parent_task_id", "parent"),
+    *("subtasks", "ordinal", "references", "documentation", "modified_files", "onStatusChange"),
+)
+"""Backlog.md's own keys: accepted with any value, and not kept."""
 
 _ID = TICKET_ID.pattern
+_TEXT = f"(?:{WORDS}|{QUOTED})"
 _A_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_FRONT_MATTER = re.compile(
-    rf"---\n(?:schema: (?P<schema>watchbill/ticket/1)\n)?id: (?P<id>{_ID})\ntitle: (?P<title>{WORDS})\n"
-    rf"(?:type: (?P<type>[a-z]+)\n)?(?:priority: (?P<priority>[a-z]+)\n)?(?:status: (?P<status>open|closed)\n)?"
-    rf"(?:dependencies:(?P<dependencies>{_list_of(_ID, _ID)})\n)?"
-    rf"(?:labels:(?P<labels>{_list_of(WORDS, WORDS_IN_A_LIST)})\n)?"
-    rf"(?:created_date: (?P<created_date>'{_A_DAY}'|{_A_DAY})\n)?---\n"
+
+
+def _key(name: str, value: str) -> str:
+    return rf"(?>{name}: (?P<{name}>{value})\n)?+"
+
+
+def _list(name: str, item: str, item_on_one_line: str) -> str:
+    on_one_line = rf" \[{item_on_one_line}(?:, {item_on_one_line})*\]"
+    return rf"(?>{name}:(?P<{name}> \[\]|(?:\n- {item})+|(?:\n  - {item})+|{on_one_line})\n)?+"
+
+
+def _past(*names: str) -> str:
+    return "".join(rf"(?>{name}:(?: \[\]| {HARMLESS}|(?:\n  - {HARMLESS})+)?\n)?+" for name in names)
+
+
+_CREATED = _key("created_date", f"'{_A_DAY}(?: [0-9]{{2}}:[0-9]{{2}})?'|{_A_DAY}")
+_DEPENDENCIES = _list("dependencies", _ID, _ID)
+_LABELS = _list("labels", _TEXT, WORDS_IN_A_LIST)
+_FORMS = tuple(
+    re.compile("".join(["---\n", *keys, "---\n"]))
+    for keys in (
+        # The engine's, as `render` writes it.
+        (
+            *(_key("schema", "watchbill/ticket/1"), _key("id", _ID), _key("title", _TEXT), _key("type", "[a-z]+")),
+            *(_key("priority", "[a-z]+"), _key("status", "[a-z]+"), _DEPENDENCIES, _LABELS, _CREATED),
+        ),
+        # Backlog.md's, as its `serializeTask` writes it.
+        (
+            *(_key("id", _ID), _key("title", _TEXT), _key("status", "[A-Za-z ]+"), _past("assignee", "reporter")),
+            *(_CREATED, _past("updated_date", "due_date"), _LABELS, _past("milestone"), _DEPENDENCIES),
+            _past("references", "documentation", "modified_files", "parent_task_id", "subtasks"),
+            *(_key("priority", "[A-Za-z]+"), _key("type", "[A-Za-z]+"), _past("ordinal")),
+        ),
+    )
 )
-"""A ticket's front matter as `render` writes it; lists may stand on one line too."""
+"""The usual front matters, whole. A value that the pattern takes is surely YAML, whatever it means."""
 
 
 class _AsWritten(Document):
@@ -72,20 +104,6 @@ class _AsWritten(Document):
     dependencies: tuple[TicketId, ...] = Field((), max_length=200)
     labels: tuple[str, ...] = ()
     created_date: date | None = None
-
-    # Backlog.md's own keys, read past.
-    assignee: Any = Field(None, exclude=True)
-    reporter: Any = Field(None, exclude=True)
-    updated_date: Any = Field(None, exclude=True)
-    completed_date: Any = Field(None, exclude=True)
-    milestone: Any = Field(None, exclude=True)
-    parent_task_id: Any = Field(None, exclude=True)
-    parent: Any = Field(None, exclude=True)
-    subtasks: Any = Field(None, exclude=True)
-    ordinal: Any = Field(None, exclude=True)
-    references: Any = Field(None, exclude=True)
-    documentation: Any = Field(None, exclude=True)
-    modified_files: Any = Field(None, exclude=True)
 
 
 class Ticket(_AsWritten):
@@ -113,6 +131,13 @@ class Ticket(_AsWritten):
         except (front_matter.Malformed, plain_yaml.NotPlain, ValidationError):
             return None
         return ticket
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_read_past(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and not keys.keys().isdisjoint(READ_PAST):
+            return {key: value for key, value in keys.items() if key not in READ_PAST}
+        return keys
 
     @field_validator("id")
     @classmethod
@@ -174,6 +199,7 @@ class Ticket(_AsWritten):
         as_read["created_date"] = word
         for key, shape in as_read.items():
             schema["properties"][key] = {"default": schema["properties"][key].get("default"), **shape}
+        schema["properties"].update((key, {"default": None}) for key in READ_PAST)
         schema["properties"]["status"]["description"] = f"one of: {', '.join(_STATUSES)}; in any case"
         return schema
 
@@ -199,21 +225,17 @@ def plain_id(value: str) -> str:
 
 
 def _keys_as_written(data: bytes) -> dict[str, Any] | None:
-    """The keys and the body, if the front matter is just as `render` writes it. Raises `NotPlain`, `Malformed`."""
+    """The keys and the body, if the front matter is in one of the usual forms. Raises `NotPlain`, `Malformed`."""
     text = front_matter.decode(data)
-    match = _FRONT_MATTER.match(text)
+    match = _FORMS[0].match(text) or _FORMS[1].match(text)
     if match is None or not (text.isascii() or plain_yaml.is_readable(match[0])):
         return None
     keys: dict[str, Any] = match.groupdict()
     if None in keys.values():
         keys = {key: value for key, value in keys.items() if value is not None}
-    keys["title"] = plain_yaml.meaning(keys["title"])
-    if "created_date" in keys:
-        keys["created_date"] = keys["created_date"].strip("'")
-    if "dependencies" in keys:
-        keys["dependencies"] = _items(keys["dependencies"])
-    if "labels" in keys:
-        keys["labels"] = list(map(plain_yaml.meaning, _items(keys["labels"])))
+    for key in keys:
+        if key in _READ_AS:
+            keys[key] = _READ_AS[key](keys[key])
     keys["body"] = text[match.end() :].strip("\n")
     return keys
 
@@ -221,4 +243,17 @@ def _keys_as_written(data: bytes) -> dict[str, Any] | None:
 def _items(text: str) -> list[str]:
     if text == " []":
         return []
-    return text[3:].split("\n- ") if text[0] == "\n" else text[2:-1].split(", ")
+    if text[0] != "\n":
+        return text[2:-1].split(", ")
+    return text[3:].split("\n- ") if text[1] == "-" else text[5:].split("\n  - ")
+
+
+_READ_AS: dict[str, Callable[[str], Any]] = {
+    "title": plain_yaml.value,
+    "type": str.lower,
+    "priority": str.lower,
+    "status": lambda text: _STATUSES.get(text.lower()),
+    "dependencies": _items,
+    "labels": lambda text: list(map(plain_yaml.value, _items(text))),
+    "created_date": lambda text: text.strip("'")[:10],
+}

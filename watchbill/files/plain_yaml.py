@@ -34,12 +34,16 @@ _FIRST = r"[^\x00-#%-')-\-:-@\[\]\^`{-\x9f]"
 # Patterns of text without quotes that surely ends where the pattern ends. `meaning` says what it means.
 WORDS = rf"{_FIRST}[^#:{_CONTROL}]*(?<! )"
 WORDS_IN_A_LIST = rf"{_FIRST}[^#,:?\[\]{{}}{_CONTROL}]*(?<! )"
+# A pattern of text in quotes. `value` says what it or words mean.
+QUOTED = rf"'(?:[^'{_CONTROL}]|'')*'"
+# A pattern of words that are text, a number, yes, no or null, so that they can be read past.
+HARMLESS = rf"(?:[A-Za-z][^#:{_CONTROL}]*(?<! )|[0-9]{{1,9}}|{QUOTED})"
 _SIMPLE = re.compile(WORDS)
 _WITH_SIGNS = re.compile(rf"{_FIRST}[^{_CONTROL}]*(?<![ :])")
 _IN_A_LIST = re.compile(WORDS_IN_A_LIST)
 _SIMPLE_ENTRY = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*): ({WORDS})")
 _SIMPLE_BLOCK = re.compile(rf"([A-Za-z_][A-Za-z0-9_]*):(\n {{0,6}}- )({WORDS}(?:\2{WORDS})*)")
-_SINGLE_QUOTED = re.compile(rf"'(?:[^'{_CONTROL}]|'')*'")
+_SINGLE_QUOTED = re.compile(QUOTED)
 _DOUBLE_QUOTED = re.compile(rf'"[^"\\{_CONTROL}]*"')
 
 Entry = tuple[str, Any]
@@ -207,6 +211,11 @@ def _quoted(text: str) -> str:
     if _DOUBLE_QUOTED.fullmatch(text):
         return text[1:-1]
     raise NotPlain
+
+
+def value(text: str) -> Any:
+    """What a text of the pattern `WORDS` or `QUOTED` means. Raises `NotPlain`."""
+    return text[1:-1].replace("''", "'") if text[0] == "'" else meaning(text)
 
 
 def meaning(text: str) -> Any:
