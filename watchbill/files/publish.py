@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -107,7 +106,7 @@ def publish(path: Path, data: bytes) -> None:
     `TryLater` when the disk does not take it. After an error nothing is published under the name, or all of it is.
     """
     make_folder(path.parent)
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    temporary = _beside(path)
     try:
         with disk_trouble(path):
             _write_new(temporary, data)
@@ -126,7 +125,7 @@ def publish(path: Path, data: bytes) -> None:
 def replace(path: Path, data: bytes) -> None:
     """Write a derived file anew, whole or not at all. Never for documents: they are written once."""
     make_folder(path.parent)
-    temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    temporary = _beside(path)
     try:
         with disk_trouble(path):
             _write_new(temporary, data)
@@ -164,6 +163,11 @@ def move(path: Path, target: Path) -> None:
 def sha256(data: bytes) -> str:
     """The name by which one document refers to the content of another."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    """A new name in the same folder, of the form by which the next run knows a left-over."""
+    return path.parent / f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
 
 
 def _write_new(path: Path, data: bytes) -> None:
