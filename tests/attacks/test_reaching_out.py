@@ -30,7 +30,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 @pytest.mark.parametrize("mode", ["bubblewrap", "landlock"])
 @pytest.mark.parametrize("role", ROLES)
 def test_nothing_around_the_worktree_is_reached(role: Agent, mode: str, shared: Ground) -> None:
-    battle = attack(shared, role, [one for one in REACHES if role in one.roles], mode)
+    # The file tools run in the engine, whatever the sandbox: once is enough.
+    attacks = [one for one in REACHES if role in one.roles and (mode == "bubblewrap" or one.tool == "bash")]
+    battle = attack(shared, role, attacks, mode)
     assert [trouble for came in battle.came.values() if (trouble := came.trouble())] == []
     assert shared.ears.heard == []
     assert shared.bystander.poll() is None
