@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -207,17 +208,28 @@ def test_what_is_mistyped_is_answered_with_what_was_meant(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("verb", ["--help", "--version", "status", "inbox list", "ticket list", "run --help"])
-def test_quick_verbs_load_nothing_heavy(workspace: Workspace, verb: str) -> None:
+def test_quick_verbs_load_nothing_heavy(workspace: Workspace, tmp_path: Path, verb: str) -> None:
+    a_plugin_for_pydantic(tmp_path)
     listing = (
         "import sys; from watchbill.cli.edge import run; code = run(sys.argv[1:]); print(*sys.modules); sys.exit(code)"
     )
     asked = [sys.executable, "-c", listing, *verb.split()]
     env = environment()
+    env["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
     done = subprocess.run(asked, cwd=workspace.root, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "watchbill.cli.app" in loaded
-    assert sorted(loaded & set(HEAVY)) == []
+    assert sorted(loaded & {*HEAVY, "a_plugin"}) == []
+
+
+def a_plugin_for_pydantic(folder: Path) -> None:
+    """An installed package that pydantic would load, if it went looking through all packages."""
+    package = folder / "a_plugin-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: a_plugin\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[pydantic]\na_plugin = a_plugin\n")
+    (folder / "a_plugin.py").write_text("def new_schema_validator(*_, **__):\n    return None, None, None\n")
 
 
 def test_help_loads_no_document(tmp_path: Path) -> None:

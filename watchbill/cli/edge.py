@@ -25,6 +25,8 @@ _KEPT = "What was done so far is kept; the next run goes on from there."
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
     _print_in_any_encoding()
+    # Pydantic would read the metadata of every installed package for plugins, which nothing here has a use for.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for word in STOP:
         signal.signal(word, _stop_once)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -64,24 +65,38 @@ def _past(*names: str) -> str:
 _CREATED = _key("created_date", f"'{_A_DAY}(?: [0-9]{{2}}:[0-9]{{2}})?'|{_A_DAY}")
 _DEPENDENCIES = _list("dependencies", _ID, _ID)
 _LABELS = _list("labels", _TEXT, WORDS_IN_A_LIST)
-_FORMS = tuple(
-    re.compile("".join(["---\n", *keys, "---\n"]))
-    for keys in (
-        # The engine's, as `render` writes it.
-        (
-            *(_key("schema", "watchbill/ticket/1"), _key("id", _ID), _key("title", _TEXT), _key("type", "[a-z]+")),
-            *(_key("priority", "[a-z]+"), _key("status", "[a-z]+"), _DEPENDENCIES, _LABELS, _CREATED),
-        ),
-        # Backlog.md's, as its `serializeTask` writes it.
-        (
-            *(_key("id", _ID), _key("title", _TEXT), _key("status", "[A-Za-z ]+"), _past("assignee", "reporter")),
-            *(_CREATED, _past("updated_date", "due_date"), _LABELS, _past("milestone"), _DEPENDENCIES),
-            _past("references", "documentation", "modified_files", "parent_task_id", "subtasks"),
-            *(_key("priority", "[A-Za-z]+"), _key("type", "[A-Za-z]+"), _past("ordinal")),
-        ),
+
+
+# The usual front matters, whole. A value that the pattern takes is surely YAML, whatever it means. Compiled when first
+# needed, for that takes as long as starting Python.
+@cache
+def _form_of_the_engine() -> re.Pattern[str]:
+    """As `render` writes it."""
+    return re.compile(
+        "".join(
+            [
+                *("---\n", _key("schema", "watchbill/ticket/1"), _key("id", _ID), _key("title", _TEXT)),
+                *(_key("type", "[a-z]+"), _key("priority", "[a-z]+"), _key("status", "[a-z]+")),
+                *(_DEPENDENCIES, _LABELS, _CREATED, "---\n"),
+            ]
+        )
     )
-)
-"""The usual front matters, whole. A value that the pattern takes is surely YAML, whatever it means."""
+
+
+@cache
+def _form_of_backlog_md() -> re.Pattern[str]:
+    """As its `serializeTask` writes it."""
+    return re.compile(
+        "".join(
+            [
+                *("---\n", _key("id", _ID), _key("title", _TEXT), _key("status", "[A-Za-z ]+")),
+                *(_past("assignee", "reporter"), _CREATED, _past("updated_date", "due_date"), _LABELS),
+                *(_past("milestone"), _DEPENDENCIES, _past("references", "documentation", "modified_files")),
+                *(_past("parent_task_id", "subtasks"), _key("priority", "[A-Za-z]+"), _key("type", "[A-Za-z]+")),
+                *(_past("ordinal"), "---\n"),
+            ]
+        )
+    )
 
 
 class _AsWritten(Document):
@@ -227,7 +242,7 @@ def plain_id(value: str) -> str:
 def _keys_as_written(data: bytes) -> dict[str, Any] | None:
     """The keys and the body, if the front matter is in one of the usual forms. Raises `NotPlain`, `Malformed`."""
     text = front_matter.decode(data)
-    match = _FORMS[0].match(text) or _FORMS[1].match(text)
+    match = _form_of_the_engine().match(text) or _form_of_backlog_md().match(text)
     if match is None or not (text.isascii() or plain_yaml.is_readable(match[0])):
         return None
     keys: dict[str, Any] = match.groupdict()
