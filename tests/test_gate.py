@@ -373,6 +373,20 @@ def test_what_the_owner_accepted_at_the_set_up_goes_on_counting(asked: Workspace
     assert not waits(asked)
 
 
+def test_what_was_signed_is_judged_by_its_signature_although_its_hash_was_accepted(
+    asked: Workspace, people: dict[str, Person]
+) -> None:
+    approve(asked, people["ada"])
+    revoke(asked, people["ada"].public)
+    path, accepted = asked.layout.handoff("T-0001", 3), asked.root / "gate" / "accepted_unsigned"
+    signed = path.read_bytes()
+    for lost in ("nothing", "nonce", "signature"):
+        path.write_bytes(signed)
+        forge(asked, "T-0001", 3, lambda found, lost=lost: found.pop(lost, None))  # type: ignore[misc]
+        accepted.write_text(f"{sha256(path.read_bytes())}  T-0001/0003\n", "utf-8")
+        assert void(asked), lost
+
+
 def test_two_people_at_once_answer_once(asked: Workspace, people: dict[str, Person]) -> None:
     def grace_is_quicker(statement: Any) -> str:
         approve(asked, people["grace"])

@@ -2,8 +2,9 @@
 
 Owns the one judgement that every reader of a history shares, and the words for the gate that holds. With
 `require = "signature"` a decision counts when the statement, made anew from the history and the document, was signed by
-a key that `allowed_signers` gives to the one who decided. What does not count stays in the history, is named in
-`History.void` with its reason, and moves nothing. Never writes.
+a key that `allowed_signers` gives to the one who decided. An unsigned decision counts when its hash is accepted; one
+that carries a signature never counts by its hash. What does not count stays in the history, is named in `History.void`
+with its reason, and moves nothing. Never writes.
 """
 
 from __future__ import annotations
@@ -64,12 +65,17 @@ def signers_folder(root: Path, gate: Gate) -> Path:
 
 def read_signers(folder: Path) -> Signers:
     """Read them. Raises `Misconfigured`: what cannot be read holds the gate closed."""
-    accepted = _read(folder / ACCEPTED, optional=True).decode("utf-8", "replace").splitlines()
     return Signers(
         allowed=_read(folder / SIGNERS),
         revoked=_read(folder / REVOKED, optional=True),
-        accepted=frozenset(line.split()[0] for line in accepted if line.strip() and not line.startswith("#")),
+        accepted=read_accepted(folder),
     )
+
+
+def read_accepted(folder: Path) -> frozenset[str]:
+    """The hashes of the unsigned decisions that the owner accepted."""
+    lines = _read(folder / ACCEPTED, optional=True).decode("utf-8", "replace").splitlines()
+    return frozenset(line.split()[0] for line in lines if line.strip() and not line.startswith("#"))
 
 
 def name_of_signers(root: Path, gate: Gate) -> str:
@@ -89,12 +95,21 @@ def judged(history: History, gate: Gate, root: Path) -> History:
     signers = read_signers(signers_folder(root, gate))
     void: dict[int, str] = {}
     for index, recorded in enumerate(history.documents):
-        if recorded.handoff.sender == "human" and recorded.sha not in signers.accepted:
+        if recorded.handoff.sender == "human" and not _is_accepted(recorded, signers):
             before = replace(history, documents=history.documents[:index], void=dict(void))
             why = why_not_counted(before, recorded.handoff, gate, signers)
             if why:
                 void[recorded.handoff.seq] = why
     return voided(history, void)
+
+
+def is_signed(decision: Handoff) -> bool:
+    """Whether a decision claims to be signed; then its signature alone says whether it counts."""
+    return decision.nonce is not None or decision.signature is not None
+
+
+def _is_accepted(recorded: Recorded, signers: Signers) -> bool:
+    return recorded.sha in signers.accepted and not is_signed(recorded.handoff)
 
 
 def why_not_counted(before: History, decision: Handoff, gate: Gate, signers: Signers) -> str:
@@ -149,4 +164,7 @@ def _read(path: Path, optional: bool = False) -> bytes:
         raise Misconfigured(f"{path} cannot be read ({error.strerror}), so no decision can be judged") from error
 
 
-_SET_UP = 'Put it back, or set signing up again with: watchbill gate setup (or set [gate] require = "folder").'
+_SET_UP = (
+    "Put it back, or set signing up again: watchbill gate setup --key KEY --as NAME. What was signed counts "
+    "again once its key is listed."
+)

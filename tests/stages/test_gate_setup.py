@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.signatures import HardwareKey, Person, person
+from tests.signatures import HardwareKey, Person, forge, person
 from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace
 from tests.tools.test_signing import asks_with
 from watchbill.documents.settings import Settings
@@ -94,7 +94,8 @@ def test_settings_that_cannot_be_changed_by_machine_are_left_and_the_lines_are_s
 def test_what_was_decided_before_goes_on_counting_and_nothing_later_does(workspace: Workspace, locked: Person) -> None:
     decide(workspace, ask_something(workspace).stem, "approve", "", "ada", NOW)
     lines = set_up(workspace, chosen(locked.key), NOW)
-    assert "1 decision(s) from before stay as they are" in lines
+    assert lines[2].startswith("1 unsigned decision(s) from before count, as ")
+    assert lines[3] == "  T-0001/0002: approve by ada"
     opened = again(workspace)
     assert step_of(opened, opened.history("T-0001")).to == ("build",)
     later = ask_something(opened, "T-0002")
@@ -104,6 +105,57 @@ def test_what_was_decided_before_goes_on_counting_and_nothing_later_does(workspa
     )
     decide(folder, later.stem, "approve", "", "ada", NOW)
     assert opened.history("T-0002").void == {2: "it is not signed"}
+
+
+def by_folder(workspace: Workspace) -> Workspace:
+    """The workspace after its owner let the folder decide again."""
+    text = workspace.layout.settings.read_text()
+    workspace.layout.settings.write_text(text.replace('require = "signature"', 'require = "folder"'))
+    return again(workspace)
+
+
+def test_a_further_set_up_accepts_no_unsigned_decision_that_is_not_named(workspace: Workspace, locked: Person) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    item = ask_something(again(workspace)).stem
+    how = signing_of(again(workspace), None, None, "ada", lambda _statement: None, lambda: NOW)
+    decide(again(workspace), item, "approve", "go on", "ada", NOW, how)
+    for ticket in ("T-0002", "T-0003"):
+        decide(by_folder(workspace), ask_something(again(workspace), ticket).stem, "approve", "", "mallory", NOW)
+    lines = set_up(by_folder(workspace), chosen(locked.key), NOW)
+    assert lines[1:4] == [
+        "2 unsigned decision(s) do NOT count, for signing was set up before:",
+        "  T-0002/0002: approve by mallory",
+        "  T-0003/0002: approve by mallory",
+    ]
+    assert "--accept-unsigned" in lines[4]
+    assert not (workspace.root / "gate" / "accepted_unsigned").exists()
+    assert again(workspace).history("T-0002").void == {2: "it is not signed"}
+    with pytest.raises(Refused, match="no unsigned decision T-0001/0002"):
+        set_up(again(workspace), chosen(locked.key, accepted=("T-0001/0002",)), NOW)
+    lines = set_up(again(workspace), chosen(locked.key, accepted=("T-0002/0002",)), NOW)
+    assert lines[2:5:2] == ["  T-0002/0002: approve by mallory", "  T-0003/0002: approve by mallory"]
+    assert (again(workspace).history("T-0002").void, again(workspace).history("T-0003").void) == (
+        {},
+        {2: "it is not signed"},
+    )
+    (workspace.root / "gate" / "revoked_keys").write_text(f"{locked.public}\n")
+    assert again(workspace).history("T-0001").void == {2: "the key of ada that signed it is revoked"}
+
+
+@pytest.mark.parametrize("left", ["allowed_signers", "accepted_unsigned", "repository", "a signed decision"])
+def test_any_trace_of_an_earlier_set_up_makes_it_a_further_one(workspace: Workspace, locked: Person, left: str) -> None:
+    decide(workspace, ask_something(workspace, "T-0002").stem, "approve", "", "mallory", NOW)
+    (workspace.root / "gate").mkdir()
+    if left == "repository":
+        text = workspace.layout.settings.read_text()
+        workspace.layout.settings.write_text(text.replace('repository = ""', 'repository = "r"'))
+    elif left == "a signed decision":
+        decide(workspace, ask_something(workspace).stem, "approve", "", "ada", NOW)
+        forge(workspace, "T-0001", 2, lambda found: found.update(nonce="0" * 32))
+    else:
+        (workspace.root / "gate" / left).write_text("")
+    set_up(again(workspace), chosen(locked.key), NOW)
+    assert again(workspace).history("T-0002").void == {2: "it is not signed"}
 
 
 def test_a_second_set_up_keeps_the_id_and_the_line(workspace: Workspace, locked: Person) -> None:

@@ -365,11 +365,19 @@ def gate_setup(
     unprotected: Annotated[
         bool, typer.Option("--unprotected", help="Take a key without a passphrase; the gate is then only advisory.")
     ] = False,
+    accepted: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--accept-unsigned",
+            metavar="DECISION",
+            help="An unsigned decision that is to count, such as T-0012/0003, after an earlier set-up; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Have decisions signed: choose your key, say who may sign, switch the gate over."""
     from watchbill.cli.deciding import set_up as stage
 
-    stage(key, new, hardware, name, unprotected)
+    stage(key, new, hardware, name, unprotected, tuple(accepted or ()))
 
 
 @gate.command("allow")

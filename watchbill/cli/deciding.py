@@ -73,16 +73,25 @@ def close(ticket: str, note: str, by: str | None, key: Path | None) -> None:
     print(f"{ticket} is closed")
 
 
-def set_up(key: Path | None, new: Path | None, hardware: bool, name: str | None, unprotected: bool) -> None:
+def set_up(
+    key: Path | None, new: Path | None, hardware: bool, name: str | None, unprotected: bool, accepted: tuple[str, ...]
+) -> None:
     """Switch the gate over to signed decisions."""
     from watchbill.stages.gate_setup import Choice
     from watchbill.stages.gate_setup import set_up as stage
 
     opened = begin.workspace()
     chosen = key if key or new else _ask_for_a_key()
-    choice = Choice(key=chosen, new=new, hardware=hardware, principal=name or begin.who(), unprotected=unprotected)
+    choice = Choice(
+        key=chosen,
+        new=new,
+        hardware=hardware,
+        principal=name or begin.who(),
+        unprotected=unprotected,
+        accepted=accepted,
+    )
     for line in stage(opened, choice, begin.now()):
-        print(line)
+        print(shown.plain(line))
 
 
 def allow(name: str, public: Path) -> None:

@@ -14,21 +14,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from watchbill.documents.settings import Settings
 from watchbill.documents.statement import NAMESPACE
 from watchbill.errors import Misconfigured, Refused
 from watchbill.files.publish import replace
 from watchbill.files.settings_file import parse
-from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, Signers, holds, read_signers, signers_folder
-from watchbill.history import histories_on_disk, read_history
+from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, holds, is_signed, read_accepted, read_signers, signers_folder
+from watchbill.history import Recorded, histories_on_disk, read_history
+from watchbill.inbox import one_line
 from watchbill.layout import PRINCIPAL, SETTINGS_FILE, TICKET_ID
 from watchbill.signer import principals_of, require_fit
 from watchbill.tools import signing
 from watchbill.tools.signing import Key
 from watchbill.workspace import Workspace
 
+LISTED = 40
 HEADS = {
     SIGNERS: "# Who may sign decisions, as ssh-keygen reads it: names, options such as valid-before, the public key.\n",
     REVOKED: "# Public keys whose signatures count no more, whenever they were made: one to a line.\n",
@@ -38,13 +40,15 @@ HEADS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What the owner chose: a key that exists, or where to make one; the name to sign under."""
+    """What the owner chose: a key that exists, or where to make one; the name to sign under; by name, such as
+    T-0012/0003, the unsigned decisions that are to count although signing was set up before."""
 
     key: Path | None
     new: Path | None
     hardware: bool
     principal: str
     unprotected: bool
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
     folder = signers_folder(workspace.root, gate)
     _require_name(choice.principal)
     _require_out_of_reach(workspace, folder)
+    accepting = _Accepting.of(workspace, folder, choice.accepted)
     key = _key(choice)
     require_fit(key, choice.unprotected)
     line = _line(choice.principal, key.public)
@@ -86,9 +91,7 @@ def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
         done.append(f"{folder / SIGNERS} says so")
     if not (folder / REVOKED).exists():
         replace(folder / REVOKED, HEADS[REVOKED].encode())
-    if gate.require == "folder":
-        accepted = _accept_what_was_decided(workspace, folder)
-        done += [f"{accepted} decision(s) from before stay as they are"] if accepted else []
+    done += accepting.write(folder)
     weak = choice.unprotected and not key.is_hardware and (signing.is_unprotected(key.path) or signing.is_in_agent(key))
     values: dict[str, str | bool] = {
         "require": "signature",
@@ -169,21 +172,72 @@ def _add_line(folder: Path, name: str, public: str) -> bool:
     return True
 
 
-def _accept_what_was_decided(workspace: Workspace, folder: Path) -> int:
-    """Write down which decisions were made while an edit of the folder counted, so that they go on counting."""
-    known: Signers | None = read_signers(folder)
-    found = {
-        recorded.sha: f"{ticket}/{recorded.handoff.seq:04}"
+@dataclass(frozen=True)
+class _Accepting:
+    """What becomes of unsigned decisions. `accepted` are those that count from now on, `left` those that do not, each
+    by name."""
+
+    accepted: Mapping[str, Recorded]
+    left: Mapping[str, Recorded]
+
+    @classmethod
+    def of(cls, workspace: Workspace, folder: Path, named: tuple[str, ...]) -> Self:
+        """The first set-up takes over what was decided while an edit of the folder counted. After that an unsigned
+        decision may be anybody's, so it is left unless the owner named it. Raises `Refused` for a name that is none."""
+        decided = _decided(workspace)
+        unsigned = {name: recorded for name, recorded in decided.items() if not is_signed(recorded.handoff)}
+        for name in named:
+            if name not in unsigned:
+                hint = f"Those there are: {', '.join(_few(unsigned)) or 'none'}."
+                raise Refused(f"there is no unsigned decision {name}", hint)
+        is_first = not (
+            workspace.settings.gate.repository
+            or (folder / SIGNERS).exists()
+            or (folder / ACCEPTED).exists()
+            or len(unsigned) < len(decided)
+        )
+        known = read_accepted(folder)
+        new = {name: recorded for name, recorded in unsigned.items() if recorded.sha not in known}
+        accepted = {name: recorded for name, recorded in new.items() if is_first or name in named}
+        return cls(accepted, {name: recorded for name, recorded in new.items() if name not in accepted})
+
+    def write(self, folder: Path) -> list[str]:
+        """Write down what is accepted, and say by name what counts and what does not."""
+        lines: list[str] = []
+        if self.accepted:
+            path = folder / ACCEPTED
+            text = path.read_text("utf-8") if path.exists() else HEADS[ACCEPTED]
+            new = "".join(f"{recorded.sha}  {name}\n" for name, recorded in self.accepted.items())
+            replace(path, (text if text.endswith("\n") or not text else text + "\n").encode() + new.encode())
+            lines += [f"{len(self.accepted)} unsigned decision(s) from before count, as {path} says:"]
+            lines += _few(_in_words(self.accepted))
+        if self.left:
+            lines += [f"{len(self.left)} unsigned decision(s) do NOT count, for signing was set up before:"]
+            lines += _few(_in_words(self.left))
+            lines += ["  one that you know to be yours counts after: watchbill gate setup --accept-unsigned NAME"]
+        return lines
+
+
+def _decided(workspace: Workspace) -> dict[str, Recorded]:
+    """Every decision on disk by its name, such as T-0012/0003, whether it counts or not."""
+    return {
+        f"{ticket}/{recorded.handoff.seq:04}": recorded
         for ticket in histories_on_disk(workspace.layout)
         if TICKET_ID.fullmatch(ticket)
-        for recorded in read_history(workspace.layout, ticket, None).documents
-        if recorded.handoff.sender == "human" and not (known and recorded.sha in known.accepted)
+        for recorded in read_history(workspace.layout, ticket, None, workspace.histories).documents
+        if recorded.handoff.sender == "human"
     }
-    if found:
-        path = folder / ACCEPTED
-        text = path.read_text("utf-8") if path.exists() else HEADS[ACCEPTED]
-        replace(path, (text + "".join(f"{sha}  {name}\n" for sha, name in found.items())).encode())
-    return len(found)
+
+
+def _in_words(decisions: Mapping[str, Recorded]) -> list[str]:
+    each = ((name, recorded.handoff) for name, recorded in decisions.items())
+    return [f"  {name}: {decision.decision} by {one_line(decision.by or 'nobody', 60)}" for name, decision in each]
+
+
+def _few(lines: Iterable[str]) -> list[str]:
+    listed = list(lines)
+    more = len(listed) - LISTED
+    return [*listed[:LISTED], *([f"  … and {more} more"] if more > 0 else [])]
 
 
 def _write_settings(workspace: Workspace, values: Mapping[str, str | bool]) -> str:
