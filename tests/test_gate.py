@@ -337,6 +337,25 @@ def test_a_revoked_key_voids_all_that_it_signed_and_the_question_waits_again(
     assert not waits(asked)
 
 
+def test_a_list_of_revoked_keys_that_cannot_be_read_voids_all_and_says_so(
+    asked: Workspace, people: dict[str, Person]
+) -> None:
+    approve(asked, people["ada"])
+    revoke(asked, "garbage")
+    unreadable = (
+        "the list of revoked keys cannot be read as a whole (its line 1 is no public key), so no signature counts"
+    )
+    assert void(asked) == unreadable
+    revoke(asked, f"{people['ada'].public}\ngarbage")
+    assert void(asked) == "the key of ada that signed it is revoked"
+
+
+def test_a_line_that_cannot_be_read_is_not_taken_for_a_stranger(asked: Workspace, people: dict[str, Person]) -> None:
+    let_sign(asked, f'ada valid-before="tomorrow" {people["ada"].public}')
+    with pytest.raises(Refused, match="a line of ada in allowed_signers cannot be read"):
+        approve(asked, people["ada"])
+
+
 # Hardware keys.
 
 

@@ -10,11 +10,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from watchbill.documents.statement import NAMESPACE, Statement
 from watchbill.errors import Misconfigured, Refused
-from watchbill.gate import read_signers, signers_folder
+from watchbill.gate import REVOKED, SIGNERS, Signers, read_signers, signers_folder
 from watchbill.layout import PRINCIPAL
 from watchbill.tools import signing
 from watchbill.tools.signing import Key
@@ -51,8 +52,9 @@ def signing_of(
         return None
     chosen = signing.read_key(_named(workspace, key))
     require_fit(chosen, gate.unprotected_key)
-    allowed = read_signers(signers_folder(workspace.root, gate)).allowed
-    principal = _choose(principals_of(allowed, chosen), by, user, chosen)
+    signers = read_signers(signers_folder(workspace.root, gate))
+    principal = _choose(principals_of(signers.allowed, chosen), by, user, chosen)
+    _require_listed(signers, chosen, principal, clock())
 
     def sign(statement: Statement) -> str:
         show(statement)
@@ -93,6 +95,101 @@ def _lines(allowed: bytes) -> Iterator[list[str]]:
 def _names(lines: Iterable[list[str]]) -> tuple[str, ...]:
     names = (name for words in lines for name in words[0].strip('"').split(","))
     return tuple(dict.fromkeys(name for name in names if PRINCIPAL.fullmatch(name)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of allowed_signers; `why` is why it lets nobody sign now, or ""."""
+
+    number: int
+    text: str
+    names: tuple[str, ...]
+    public: str
+    why: str
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether it let somebody sign, or will: such a line stays, for what was signed in its time counts."""
+        return self.why in (signing.PASSED, signing.NOT_YET)
+
+    def gives(self, name: str) -> bool:
+        """Whether it is about this name; a line may hold patterns."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names)
+
+
+def lines_of(signers: Signers, when: datetime, key: Key | None = None) -> tuple[Line, ...]:
+    """The lines of allowed_signers, each judged as it would be for a signature at `when`; with `key`, those that hold
+    it."""
+    found = []
+    for number, text in enumerate(signers.allowed.decode("utf-8", "replace").splitlines(), start=1):
+        public = signing.public_in(text)
+        if text.strip() and not text.lstrip().startswith("#") and (key is None or key.public == public):
+            names = tuple(text.split()[0].strip('"').split(","))
+            revoked = public and signing.is_revoked(public, signers.revoked)
+            why = "its key is revoked" if revoked else signing.why_line_is_void(text, NAMESPACE, when)
+            found.append(Line(number, text.strip(), names, public, why))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that keeps signatures from counting; `is_problem` unless somebody may well have meant it so."""
+
+    text: str
+    hint: str
+    is_problem: bool = True
+
+
+def troubles_of(workspace: Workspace, signers: Signers, when: datetime) -> list[Trouble]:
+    """What is wrong with the lists of keys."""
+    found = []
+    why = signing.why_unreadable(signers.revoked)
+    if why:
+        text = f"{REVOKED} cannot be read as a whole, so no signature counts: {why}"
+        found.append(Trouble(text, "One public key to a line, without options; or a KRL."))
+    lines = lines_of(signers, when)
+    for line in lines:
+        if line.why:
+            text = f"line {line.number} of {SIGNERS} lets nobody sign: {line.why} ({_short(line.text)})"
+            found.append(Trouble(text, _how_to_mend(line), not line.is_out_of_time))
+    own = own_key(workspace)
+    return found + (_about_own_key(own, lines) if own is not None else [])
+
+
+def _about_own_key(path: Path, lines: tuple[Line, ...]) -> list[Trouble]:
+    try:
+        public = signing.read_key(path).public
+    except Misconfigured:
+        return []
+    listed = [line for line in lines if line.public == public]
+    if not listed:
+        hint = f"Put its line back: watchbill gate allow NAME {path}.pub"
+        return [Trouble(f"[gate] key names {path}, which {SIGNERS} does not list, so it decides nothing", hint)]
+    if all(line.is_out_of_time for line in listed):
+        text = f"[gate] key names {path}, which decides nothing now: {listed[0].why}"
+        return [Trouble(text, _how_to_mend(listed[0]))]
+    return []
+
+
+def _how_to_mend(line: Line) -> str:
+    if line.why == signing.PASSED:
+        return "What it signed in time goes on counting. Who still decides needs a new key: watchbill gate setup"
+    return "" if line.why == signing.NOT_YET else f"Mend the line, or take it out of {SIGNERS}."
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _require_listed(signers: Signers, key: Key, principal: str, when: datetime) -> None:
+    """What is sure to be refused afterwards is refused before anybody types a passphrase."""
+    lines = [line for line in lines_of(signers, when, key) if line.gives(principal)]
+    if not lines:
+        names = " or ".join(principals_of(signers.allowed, key)) or "nobody"
+        hint = f"Sign as {names}, or name the key of {principal} with --key."
+        raise Refused(f"{principal} may not sign with {key.path}; {SIGNERS} gives that key to {names}", hint)
+    if all(line.why for line in lines):
+        raise Refused(f"{principal} cannot sign with {key.path}: {lines[0].why}", _how_to_mend(lines[0]))
 
 
 def own_key(workspace: Workspace) -> Path | None:

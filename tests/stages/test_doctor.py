@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.repositories import commit_files, git, make_repository, owner_state, write_files
-from tests.signatures import let_sign, person
+from tests.signatures import let_sign, person, revoke
 from tests.stages.waiting_workspace import NOW, SETTINGS, ask_something, make_workspace, with_answer
 from watchbill.cli.doctor import show
 from watchbill.files.quarantine import set_aside
@@ -190,3 +190,25 @@ def test_the_doctor_looks_at_the_signing_key_and_at_who_may_write_the_signers(
     assert texts[0].startswith("ADVISORY only: a key without a passphrase")
     assert "others than you can write" in texts[1]
     assert texts[2] == "[gate] escalate_to names grace, who may not sign"
+
+
+def test_the_doctor_judges_each_signer(workspace: Workspace, tmp_path: Path) -> None:
+    ada, eve = person(tmp_path, "ada"), person(tmp_path, "eve")
+    gate = f'[gate]\nrequire = "signature"\nrepository = "r"\nunprotected_key = true\nkey = "{ada.key}"\n'
+    opened = with_settings(workspace, WHOLE + gate)
+    (opened.root / "gate").mkdir()
+    retired = f'eve valid-before="20200101" {eve.public}'
+
+    def told(*signers: str) -> list[tuple[str, str]]:
+        let_sign(opened, *signers)
+        return [(str(line.state), line.text) for line in found(opened, "gate")][2:]
+
+    assert [state for state, _ in told(f"ada {ada.public}", retired)] == ["note", "ok"]
+    assert [state for state, _ in told(f"ada {ada.public}", "mallory not-a-key AAAA")] == ["problem", "ok"]
+    assert [state for state, _ in told(f'ada valid-before="20200101" {ada.public}')] == ["note", "problem"]
+    assert "does not list" in told(f"eve {eve.public}")[0][1]
+    revoke(opened, eve.public)
+    assert told(f"ada {ada.public}", f"eve {eve.public}")[0] == (
+        "problem",
+        f"line 2 of allowed_signers lets nobody sign: its key is revoked ({f'eve {eve.public}'[:59]}…)",
+    )

@@ -163,7 +163,7 @@ def test_a_second_set_up_keeps_the_id_and_the_line(workspace: Workspace, locked:
     first = again(workspace).settings.gate.repository
     set_up(again(workspace), chosen(locked.key), NOW)
     assert again(workspace).settings.gate.repository == first
-    assert len(describe(again(workspace)).signers) == 1
+    assert len(describe(again(workspace), NOW).signers) == 1
 
 
 # Keys that would sign without anybody noticing.
@@ -232,8 +232,50 @@ def test_somebody_else_may_sign_too(workspace: Workspace, locked: Person, tmp_pa
         allow(opened, "eve", tmp_path / "grace.pub")
     with pytest.raises(Refused, match="not a name"):
         allow(opened, "* eve", tmp_path / "grace.pub")
-    assert [line.split()[0] for line in describe(opened).signers] == ["ada", "grace"]
-    assert grace.public in describe(opened).signers[1]
+    assert [line.split()[0] for line in describe(opened, NOW).signers] == ["ada", "grace"]
+    assert grace.public in describe(opened, NOW).signers[1]
+
+
+def test_the_gate_shows_who_cannot_sign_and_why(workspace: Workspace, locked: Person, tmp_path: Path) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    grace, retired = person(tmp_path, "grace"), person(tmp_path, "eve")
+    signers, revoked = workspace.root / "gate" / "allowed_signers", workspace.root / "gate" / "revoked_keys"
+    good = signers.read_text()
+    late = f'eve valid-before="20261101" {retired.public}\n'
+    signers.write_text(f"{good}grace {grace.public}\nmallory not-a-key AAAA\n{late}")
+    revoked.write_text(f"{grace.public}\n")
+    shown = describe(again(workspace), NOW)
+    assert [line.split()[0] for line in shown.signers] == ["ada"]
+    for number, why in ((3, "its key is revoked"), (4, "it holds no public key"), (5, "its valid-before has passed")):
+        assert any(f"line {number} of allowed_signers lets nobody sign: {why}" in text for text in shown.troubles)
+    assert len(shown.troubles) == 3
+    assert shown.lines()[-1] == f"  ! {shown.troubles[-1]}"
+    revoked.write_text("garbage\n")
+    assert "revoked_keys cannot be read as a whole" in describe(again(workspace), NOW).troubles[0]
+    revoked.write_text("")
+    signers.write_text(f"grace {grace.public}\n")
+    assert f"{locked.key}, which allowed_signers does not list" in describe(again(workspace), NOW).troubles[0]
+
+
+def test_what_will_not_count_is_refused_before_the_passphrase(
+    workspace: Workspace, locked: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(workspace, chosen(locked.key), NOW)
+    asks_with(tmp_path, monkeypatch, "nobody is asked")
+
+    def refusal(by: str | None) -> str:
+        with pytest.raises(Refused) as caught:
+            signing_of(again(workspace), None, by, "ada", lambda _statement: None, lambda: NOW)
+        return f"{caught.value.reason} {caught.value.hint}"
+
+    assert "grace may not sign with" in refusal("grace")
+    assert "Sign as ada" in refusal("grace")
+    (workspace.root / "gate" / "allowed_signers").write_text(f'ada valid-before="20261101" {locked.public}\n')
+    assert "ada cannot sign with" in refusal(None)
+    (workspace.root / "gate" / "allowed_signers").write_text(f"*@example.org {locked.public}\n")
+    how = signing_of(again(workspace), None, "ada@example.org", "ada", lambda _statement: None, lambda: NOW)
+    assert how is not None
+    assert how.principal == "ada@example.org"
 
 
 def test_a_hardware_key_may_sign_too(workspace: Workspace, tmp_path: Path) -> None:

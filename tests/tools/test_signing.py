@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.signatures import HardwareKey, armored, person
+from tests.signatures import HardwareKey, Person, armored, person
 from watchbill.errors import Misconfigured, Refused
 from watchbill.tools import signing
 
@@ -145,3 +145,52 @@ def test_a_signature_that_is_cut_or_goes_on_is_refused(tmp_path: Path) -> None:
         for broken in (blob[:-1], blob + b"\0", blob[:20]):
             with pytest.raises(ValueError, match="it "):
                 signing.read_signature(armored(broken))
+
+
+# What a list of keys says.
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Person:
+    return person(tmp_path_factory.mktemp("listed"), "ada")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("ada KEY a comment", ""),
+        ('"ada,grace" namespaces="git,watchbill-*" KEY', ""),
+        ("*@example.org cert-authority KEY", ""),
+        ('ada valid-after="20261120",valid-before="20261122Z" KEY', ""),
+        ('ada valid-before="20261121" KEY', signing.PASSED),
+        ('ada valid-after="20261122" KEY', signing.NOT_YET),
+        ('ada valid-before="tomorrow" KEY', "its valid-before is not a time"),
+        ('ada valid-after="2026-11-20" KEY', "its valid-after is not a time"),
+        ("ada for-ever KEY", "its options cannot be read (unknown key option)"),
+        ('ada namespaces="git" KEY', "it is not for decisions (namespaces=git)"),
+        ("mallory not-a-key AAAA", "it holds no public key that can be read"),
+        ("mallory ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "its key cannot be read"),
+        ("mallory", "it holds no public key that can be read"),
+        ("KEY", "its key cannot be read"),
+    ],
+)
+def test_a_line_of_signers_is_judged_as_a_signature_would_be(listed: Person, line: str, why: str) -> None:
+    now = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+    found = signing.why_line_is_void(line.replace("KEY", listed.public), NAMESPACE, now)
+    assert found.startswith(why)
+    assert bool(found) == bool(why), found
+
+
+def test_a_list_of_revoked_keys_is_read_as_a_whole_or_not_at_all(listed: Person, tmp_path: Path) -> None:
+    grace = person(tmp_path, "grace")
+    one, both = f"# stolen\n{grace.public} hers\n".encode(), f"{grace.public}\n{listed.public}\n".encode()
+    assert [signing.is_revoked(listed.public, revoked) for revoked in (b"", one, both)] == [False, False, True]
+    assert [signing.why_unreadable(revoked) for revoked in (b"", b"\n", one, both)] == ["", "", "", ""]
+    assert signing.why_unreadable(both + b"\ngarbage\n" + one) == "its line 4 is no public key"
+    assert signing.why_unreadable(b"garbage") == "its line 1 is no public key"
+    words = ["ssh-keygen", "-q", "-k", "-f", str(tmp_path / "krl"), str(tmp_path / "grace.pub")]
+    subprocess.run(words, check=True, capture_output=True)
+    krl = (tmp_path / "krl").read_bytes()
+    assert (signing.is_revoked(grace.public, krl), signing.is_revoked(listed.public, krl)) == (True, False)
+    assert [signing.why_unreadable(found) for found in (krl, krl[:20])] == ["", "it is no KRL that can be read"]
+    assert not signing.is_revoked(grace.public, krl[:20])

@@ -105,7 +105,7 @@ def show(json: bool) -> None:
     """The gate that holds."""
     from watchbill.stages.gate_setup import describe
 
-    found = describe(begin.workspace())
+    found = describe(begin.workspace(), begin.now())
     if json:
         shown.as_json(found.as_json())
         return

@@ -13,19 +13,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from watchbill.errors import Misconfigured, WatchbillError
 from watchbill.files.quarantine import reasons
-from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, holds, read_signers, signers_folder
+from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, Signers, holds, read_signers, signers_folder
 from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
 from watchbill.pause import why_paused
-from watchbill.signer import names_in, own_key, require_fit
+from watchbill.signer import lines_of, names_in, own_key, require_fit, troubles_of
 from watchbill.tools.git import HOW_TO_INSTALL_A_FILTER, Repository
 from watchbill.tools.sandbox import attempt_forbidden_acts, choose, control_groups
 from watchbill.tools.signing import has_ssh_keygen, read_key
@@ -295,16 +295,20 @@ def _gate(workspace: Workspace) -> Iterable[Line]:
     for name in gate.escalate_to:
         if name not in names_in(signers.allowed):
             yield Line("gate", "problem", f"[gate] escalate_to names {name}, who may not sign")
+    now = datetime.now(UTC)
+    for one in troubles_of(workspace, signers, now):
+        yield Line("gate", "problem" if one.is_problem else "note", one.text, one.hint)
     key = own_key(workspace)
     if key is not None:
-        yield from _signing_key(key, gate.unprotected_key)
+        yield from _signing_key(key, gate.unprotected_key, signers, now)
 
 
-def _signing_key(path: Path, unprotected_allowed: bool) -> Iterable[Line]:
+def _signing_key(path: Path, unprotected_allowed: bool, signers: Signers, now: datetime) -> Iterable[Line]:
     try:
         key = read_key(path)
         require_fit(key, unprotected_allowed)
     except WatchbillError as error:
         yield Line("gate", "problem", error.reason, error.hint)
     else:
-        yield Line("gate", "ok", f"decisions are signed with {key.path} ({key.kind})")
+        if any(not line.why for line in lines_of(signers, now, key)):
+            yield Line("gate", "ok", f"decisions are signed with {key.path} ({key.kind})")

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +26,7 @@ from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, holds, is_signed, read_ac
 from watchbill.history import Recorded, histories_on_disk, read_history
 from watchbill.inbox import one_line
 from watchbill.layout import PRINCIPAL, SETTINGS_FILE, TICKET_ID
-from watchbill.signer import principals_of, require_fit
+from watchbill.signer import lines_of, principals_of, require_fit, troubles_of
 from watchbill.tools import signing
 from watchbill.tools.signing import Key
 from watchbill.workspace import Workspace
@@ -53,12 +54,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Shown:
-    """The gate for a person to read. `signers` are the lines of allowed_signers."""
+    """The gate for a person to read. `signers` are the lines of allowed_signers that let somebody sign now; `troubles`
+    is what is wrong with the others and with the lists."""
 
     words: str
     folder: Path
     signers: tuple[str, ...]
     settings: Mapping[str, Any]
+    troubles: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """One JSON document."""
@@ -67,12 +70,14 @@ class Shown:
             "folder": str(self.folder),
             "signers": list(self.signers),
             "settings": dict(self.settings),
+            "troubles": list(self.troubles),
         }
 
     def lines(self) -> list[str]:
         """A few lines for a terminal."""
         facts = [f"  {key}: {value}" for key, value in self.settings.items() if value]
-        return [self.words, *facts, *(f"  may sign: {line}" for line in self.signers)]
+        signers = [f"  may sign: {line}" for line in self.signers]
+        return [self.words, *facts, *signers, *(f"  ! {trouble}" for trouble in self.troubles)]
 
 
 def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
@@ -112,14 +117,16 @@ def allow(workspace: Workspace, name: str, public: Path) -> str:
     return f"{name} may sign decisions" if added else f"{name} could sign already"
 
 
-def describe(workspace: Workspace) -> Shown:
+def describe(workspace: Workspace, now: datetime) -> Shown:
     """The gate that holds. Raises `Misconfigured` when it cannot be read."""
     gate = workspace.settings.gate
     folder = signers_folder(workspace.root, gate)
-    allowed = read_signers(folder).allowed if gate.require == "signature" else b""
-    lines = (line.strip() for line in allowed.decode("utf-8", "replace").splitlines())
-    signers = tuple(line for line in lines if line and not line.startswith("#"))
-    return Shown(holds(workspace.settings).words, folder, signers, gate.model_dump(mode="json"))
+    shown = Shown(holds(workspace.settings).words, folder, (), gate.model_dump(mode="json"))
+    if gate.require == "folder":
+        return shown
+    signers = read_signers(folder)
+    may_sign = tuple(line.text for line in lines_of(signers, now) if not line.why)
+    return replaced(shown, signers=may_sign, troubles=tuple(one.text for one in troubles_of(workspace, signers, now)))
 
 
 def _key(choice: Choice) -> Key:

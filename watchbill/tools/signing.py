@@ -10,15 +10,19 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from watchbill.errors import Misconfigured, Refused, TryLater
@@ -26,6 +30,9 @@ from watchbill.errors import Misconfigured, Refused, TryLater
 LONGEST = 60
 LONGEST_SIGNATURE = 20_000
 USER_WAS_THERE = 0x01
+PASSED, NOT_YET = "its valid-before has passed", "its valid-after has not come yet"
+UNREADABLE = "its key cannot be read"
+_KRL = b"SSHKRL\n"
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 # What a prompt for the passphrase, or the library of a hardware key, may need of the person's own environment.
 _FOR_PROMPTS = ("TERM", "HOME", "DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER")
@@ -73,8 +80,11 @@ def verify(
         return f"its signature was made for {found.namespace!r}, not for {namespace!r}"
     if not found.is_touched:
         return "it was signed by a hardware key that nobody touched"
-    stamp = when.astimezone(UTC).strftime("%Y%m%d%H%M%S")
-    return _verify(statement, signature, principal, namespace, signers, revoked, stamp)
+    return _verify(statement, signature, principal, namespace, signers, revoked, _stamp(when))
+
+
+def _stamp(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y%m%d%H%M%S")
 
 
 @lru_cache(maxsize=4096)
@@ -82,6 +92,23 @@ def _verify(
     statement: bytes, signature: str, principal: str, namespace: str, signers: bytes, revoked: bytes, stamp: str
 ) -> str:
     # Everything that counts is an argument: the same question has the same answer for as long as a process lives.
+    answer = _ask(statement, signature, principal, namespace, signers, revoked, stamp)
+    if answer.returncode == 0:
+        return ""
+    # ssh-keygen does not say that a key is revoked; without the list the signature would have counted.
+    if revoked.strip() and not _verify(statement, signature, principal, namespace, signers, b"", stamp):
+        key = read_signature(signature)
+        if not is_revoked(f"{key.key_type} {base64.b64encode(key.key).decode()}", revoked) and (
+            why := why_unreadable(revoked)
+        ):
+            return f"the list of revoked keys cannot be read as a whole ({why}), so no signature counts"
+        return f"the key of {principal} that signed it is revoked"
+    return _why_not(answer.stderr.decode("utf-8", "replace"), principal)
+
+
+def _ask(
+    statement: bytes, signature: str, principal: str, namespace: str, signers: bytes, revoked: bytes, stamp: str
+) -> subprocess.CompletedProcess[bytes]:
     with tempfile.TemporaryDirectory(prefix="watchbill-signature-") as name:
         folder = Path(name)
         (folder / "signature").write_text(signature, "ascii")
@@ -90,13 +117,7 @@ def _verify(
         if revoked.strip():
             (folder / "revoked").write_bytes(revoked)
             words += ["-r", "revoked"]
-        answer = _call([*words, f"-Overify-time={stamp}"], given=statement, folder=folder)
-    if answer.returncode == 0:
-        return ""
-    # ssh-keygen does not say that a key is revoked; without the list the signature would have counted.
-    if revoked.strip() and not _verify(statement, signature, principal, namespace, signers, b"", stamp):
-        return f"the key of {principal} that signed it is revoked"
-    return _why_not(answer.stderr.decode("utf-8", "replace"), principal)
+        return _call([*words, f"-Overify-time={stamp}"], given=statement, folder=folder)
 
 
 def _why_not(said: str, principal: str) -> str:
@@ -104,7 +125,109 @@ def _why_not(said: str, principal: str) -> str:
         return f"the key of {principal} was not valid at that time"
     if "incorrect signature" in said:
         return "its signature does not fit what it says"
+    if "bad options" in said or "invalid key" in said:
+        return f"a line of {principal} in allowed_signers cannot be read"
     return f"it is not signed by a key of {principal}"
+
+
+def why_line_is_void(line: str, namespace: str, when: datetime) -> str:
+    """Why a line of an allowed_signers file lets nobody sign for `namespace` at `when`, or "". Whether its key is
+    revoked stands elsewhere."""
+    public = public_in(line)
+    if not public:
+        return "it holds no public key that can be read"
+    with tempfile.TemporaryDirectory(prefix="watchbill-signature-") as name:
+        folder = Path(name)
+        (folder / "signers").write_text(f"{line.strip()}\n", "utf-8")
+        # To find who may sign, ssh-keygen reads of a signature only whose it is.
+        (folder / "signature").write_text(_unsigned_signature(public, namespace), "ascii")
+        words = ["-Y", "find-principals", "-f", "signers", "-s", "signature", f"-Overify-time={_stamp(when)}"]
+        answer = _call(words, folder=folder)
+    if answer.returncode != 0:
+        why = _why_nobody(answer.stderr.decode("utf-8", "replace"))
+        # Of an authority's line ssh-keygen says nothing without one of its certificates.
+        return why or ("" if "cert-authority" in line.lower() else UNREADABLE)
+    limits = re.search(r'namespaces="([^"]*)"', line, re.IGNORECASE)
+    if limits and not any(fnmatchcase(namespace, pattern) for pattern in limits[1].split(",")):
+        return f"it is not for decisions (namespaces={limits[1]})"
+    return ""
+
+
+def _why_nobody(said: str) -> str:
+    if "key has expired" in said:
+        return PASSED
+    if "not yet valid" in said:
+        return NOT_YET
+    options = re.search(r"bad options: ([^\n\r]*)", said)
+    if options and "time" in options[1]:
+        named = "valid-after" if "valid-after" in options[1] else "valid-before"
+        return f"its {named} is not a time as ssh-keygen reads it, such as 20270131 or 20270131235959"
+    if options:
+        return f"its options cannot be read ({options[1]})"
+    return UNREADABLE if "invalid key" in said else ""
+
+
+def _unsigned_signature(public: str, namespace: str) -> str:
+    kind, key = public.split()
+    parts = (base64.b64decode(key), namespace.encode(), b"", b"sha512", _string(kind.encode()) + _string(bytes(64)))
+    blob = b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, parts))
+    text = base64.b64encode(blob).decode()
+    lines = (text[at : at + 70] for at in range(0, len(text), 70))
+    return "\n".join((_BEGIN, *lines, _END)) + "\n"
+
+
+def _string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def is_revoked(public: str, revoked: bytes) -> bool:
+    """Whether a list of public keys, or a KRL, names this one."""
+    if revoked.startswith(_KRL):
+        with tempfile.TemporaryDirectory(prefix="watchbill-signature-") as name:
+            (Path(name) / "revoked").write_bytes(revoked)
+            (Path(name) / "key.pub").write_text(f"{public}\n", "ascii")
+            return _call(["-Q", "-f", "revoked", "key.pub"], folder=Path(name)).returncode == 1
+    lines = revoked.decode("utf-8", "replace").splitlines()
+    return any(public_in(line) == public for line in lines if not line.lstrip().startswith("#"))
+
+
+def why_unreadable(revoked: bytes) -> str:
+    """What keeps a list of revoked keys from being read as a whole, or "". As long as it does, no signature counts."""
+    if not revoked.strip() or not _stops_everybody(revoked):
+        return ""
+    if revoked.startswith(_KRL):
+        return "it is no KRL that can be read"
+    lines = revoked.splitlines()
+    first = bisect_left(range(1, len(lines)), True, key=lambda count: _stops_everybody(b"\n".join(lines[:count])))
+    return f"its line {first + 1} is no public key"
+
+
+def _stops_everybody(revoked: bytes) -> bool:
+    """Whether with this list not even a key counts that was made just now, and so stands in no list."""
+    public, signature = _fresh_signature()
+    signers = f"somebody {public}\n".encode()
+    return _ask(b"", signature, "somebody", "trial", signers, revoked, "20200101").returncode != 0
+
+
+@lru_cache(maxsize=1)
+def _fresh_signature() -> tuple[str, str]:
+    with tempfile.TemporaryDirectory(prefix="watchbill-signature-") as name:
+        key = Path(name) / "key"
+        _call(["-q", "-t", "ed25519", "-N", "", "-C", "trial", "-f", str(key)])
+        return read_public(key.with_suffix(".pub")), sign(b"", key, "trial")
+
+
+def public_in(line: str) -> str:
+    """The public key in a line that may hold more, without its comment; "" when there is none."""
+    found = (f"{kind} {key}" for kind, key in pairwise(line.split()) if _kind_of(key) == kind)
+    return next(found, "")
+
+
+def _kind_of(key: str) -> str:
+    try:
+        return _text(_Reader(base64.b64decode(key, validate=True)).string())
+    except ValueError:
+        return ""
 
 
 def sign(statement: bytes, key: Path, namespace: str) -> str:
@@ -232,14 +355,10 @@ def read_public(path: Path) -> str:
 
 
 def _kind_and_public(text: str, path: Path) -> tuple[str, str]:
-    words = text.split()
-    try:
-        kind = _text(_Reader(base64.b64decode(words[1], validate=True)).string())
-    except (IndexError, ValueError):
-        kind = ""
-    if not kind or kind != words[0]:
+    public = public_in(" ".join(text.split()[:2]))
+    if not public:
         raise Misconfigured(f"{path} is no public key of OpenSSH", "It is made with: ssh-keygen -y -f KEY > KEY.pub")
-    return kind, f"{words[0]} {words[1]}"
+    return public.split()[0], public
 
 
 def make_key(path: Path, hardware: bool, comment: str) -> None:
