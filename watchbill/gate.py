@@ -10,6 +10,7 @@ with its reason, and moves nothing. Never writes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from watchbill.history import History, Recorded, voided
 from watchbill.rules.decisions import statement_of, why_void
 
 SIGNERS, REVOKED, ACCEPTED = "allowed_signers", "revoked_keys", "accepted_unsigned"
+UNPROTECTED = "unprotected_keys"
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,44 @@ class Holds:
         return f"gate: {what}" + (f"; ADVISORY only: {self.advisory}" if self.advisory else "")
 
 
-def holds(settings: Settings) -> Holds:
-    """The gate of these settings."""
+def holds(settings: Settings, root: Path, now: datetime) -> Holds:
+    """The gate of these settings, in the workspace at `root`."""
     reasons = []
     if settings.sandbox.mode == "none":
         reasons.append("without a sandbox, a command of an agent could write your answer or replace the verifier")
-    if settings.gate.require == "signature" and settings.gate.unprotected_key:
-        reasons.append("a key without a passphrase signs for whoever can read it")
+    if settings.gate.require == "signature":
+        whose = _unprotected_signers(signers_folder(root, settings.gate), now)
+        if whose or settings.gate.unprotected_key:
+            named = f" (that of {' and '.join(whose)})" if whose else ""
+            reasons.append(f"a key without a passphrase{named} signs for whoever can read it")
     return Holds(settings.gate.require, "; and ".join(reasons))
+
+
+def _unprotected_signers(folder: Path, now: datetime) -> list[str]:
+    """Who may sign with a key that was set up without a passphrase, as allowed_signers names them."""
+    from watchbill.tools import signing
+
+    keys = read_unprotected(folder)
+    if not keys:
+        return []
+    revoked = _read(folder / REVOKED, optional=True)
+    lines = _read(folder / SIGNERS, optional=True).decode("utf-8", "replace").splitlines()
+    return [
+        line.split()[0].strip('"')
+        for line in lines
+        if not line.lstrip().startswith("#")
+        and (public := signing.public_in(line)) in keys
+        and not signing.is_revoked(public, revoked)
+        and not signing.why_line_is_void(line, NAMESPACE, now)
+    ]
+
+
+def read_unprotected(folder: Path) -> tuple[str, ...]:
+    """The public keys that were set up although they had no passphrase."""
+    from watchbill.tools.signing import public_in
+
+    lines = _read(folder / UNPROTECTED, optional=True).decode("utf-8", "replace").splitlines()
+    return tuple(public for line in lines if not line.startswith("#") and (public := public_in(line)))
 
 
 @dataclass(frozen=True)

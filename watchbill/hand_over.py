@@ -53,7 +53,8 @@ def hand_over(
         with suppress(TryLater):  # it is published: that nobody can note it any more takes nothing back
             note_published(workspace.layout, handoff)
         step = step_of(workspace, history)
-        ask(workspace.layout, history, step, now, _diff_for(step, history, diff), holds(workspace.settings))
+        gate = holds(workspace.settings, workspace.root, now)
+        ask(workspace.layout, history, step, now, _diff_for(step, history, diff), gate)
         return handoff, step
     raise Stale(f"{ticket} is written to by too many at once", "Run it again.")
 

@@ -161,12 +161,13 @@ def _set_document_aside(workspace: Workspace, error: Damaged, kept: Path, now: d
 
 
 def _publish_missing_questions(workspace: Workspace, seen: Overview, now: datetime) -> Iterable[str]:
+    gate = holds(workspace.settings, workspace.root, now)
     for ticket, card in seen.cards.items():
         items = [item_id(ticket, seq) for seq in card.questions]
         if all(is_known(workspace.layout, item) for item in items):
             continue
         history = workspace.history(ticket)
-        for item in ask(workspace.layout, history, step_of(workspace, history), now, gate=holds(workspace.settings)):
+        for item in ask(workspace.layout, history, step_of(workspace, history), now, gate=gate):
             yield f"asked again what a run that died could not ask: {item}"
 
 

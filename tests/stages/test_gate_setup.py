@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,37 @@ def test_a_key_without_a_passphrase_makes_the_gate_advisory(workspace: Workspace
     bare = person(tmp_path, "bare")
     lines = set_up(workspace, chosen(bare.key, unprotected=True), NOW)
     assert "ADVISORY only: a key without a passphrase" in lines[-1]
-    assert "ADVISORY" in holds(again(workspace).settings).words
+    assert "ADVISORY" in words(workspace)
+
+
+def words(workspace: Workspace) -> str:
+    return holds(again(workspace).settings, workspace.root, NOW).words
+
+
+def test_a_key_without_a_passphrase_keeps_the_gate_advisory_as_long_as_it_may_sign(
+    workspace: Workspace, locked: Person, tmp_path: Path
+) -> None:
+    bare, advisory = person(tmp_path, "bare"), "ADVISORY only: a key without a passphrase (that of bare) signs"
+    set_up(workspace, chosen(bare.key, principal="bare", unprotected=True), NOW)
+    (workspace.root / "gate" / "unprotected_keys").unlink()
+    lines = set_up(again(workspace), chosen(locked.key), NOW)
+    assert advisory in lines[-1], "the settings said that the key before had none"
+    assert not again(workspace).settings.gate.unprotected_key, "the key that signs now is held to its passphrase"
+    assert advisory in words(workspace)
+    signers, revoked = workspace.root / "gate" / "allowed_signers", workspace.root / "gate" / "revoked_keys"
+    both, none = signers.read_text(), revoked.read_text()
+    for text in (f"ada {locked.public}\n", both.replace("bare namespaces", 'bare valid-before="20261101",namespaces')):
+        signers.write_text(text)
+        assert words(workspace) == "gate: decisions are signed"
+    signers.write_text(both)
+    revoked.write_text(f"{none}{bare.public}\n")
+    assert words(workspace) == "gate: decisions are signed"
+    revoked.write_text(none)
+    assert advisory in words(workspace)
+    change = ["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", str(bare.key)]
+    subprocess.run(change, check=True, capture_output=True)
+    lines = set_up(again(workspace), chosen(bare.key, principal="bare"), NOW)
+    assert lines[-1] == words(workspace) == "gate: decisions are signed", "it has a passphrase now"
 
 
 def test_a_key_that_lies_in_an_agent_is_refused(

@@ -225,7 +225,8 @@ def inbox_list(json: Json = False) -> None:
         from watchbill.gate import holds
         from watchbill.stages.report import reminders
 
-        show.gate(holds(opened.settings).words, reminders(opened, begin.now()))
+        words = holds(opened.settings, opened.root, begin.now()).words
+        show.gate(words, reminders(opened, begin.now()))
 
 
 @inbox.command("show")

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from watchbill.errors import Misconfigured, WatchbillError
 from watchbill.files.quarantine import reasons
-from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, Signers, holds, read_signers, signers_folder
+from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, UNPROTECTED, Signers, holds, read_signers, signers_folder
 from watchbill.inbox import count_open, unreadable
 from watchbill.integration import base_head
 from watchbill.layout import AGENTS
@@ -62,7 +62,10 @@ _STOPPED_BY = {
 }
 _LONGEST_ANSWER = 10
 _BY_FOLDER = 'require = "folder": whoever can edit inbox/ decides; as safe as the sandbox, which keeps the agents out'
-_BETTER_KEY = "Give your key a passphrase (ssh-keygen -p -f KEY), then run: watchbill gate setup"
+_BETTER_KEY = (
+    "Give the key a passphrase (ssh-keygen -p -f KEY), then run: watchbill gate setup --key KEY. "
+    f"Or let it sign no more: take its line out of {SIGNERS}, or give it a valid-before."
+)
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,7 @@ def _inbox(workspace: Workspace) -> Iterable[Line]:
 
 
 def _gate(workspace: Workspace) -> Iterable[Line]:
-    gate, found = workspace.settings.gate, holds(workspace.settings)
+    gate, found = workspace.settings.gate, holds(workspace.settings, workspace.root, datetime.now(UTC))
     if found.advisory:
         hint = 'Set [sandbox] mode = "auto".' if workspace.settings.sandbox.mode == "none" else _BETTER_KEY
         yield Line("gate", "problem", f"ADVISORY only: {found.advisory}", hint)
@@ -288,7 +291,7 @@ def _gate(workspace: Workspace) -> Iterable[Line]:
     folder = signers_folder(workspace.root, gate)
     signers = read_signers(folder)
     yield Line("gate", "ok", f'require = "signature": only what a key in {folder / SIGNERS} signed counts')
-    for name in (SIGNERS, REVOKED, ACCEPTED):
+    for name in (SIGNERS, REVOKED, ACCEPTED, UNPROTECTED):
         path = folder / name
         if path.exists() and path.stat().st_mode & 0o022:
             yield Line("gate", "problem", f"others than you can write {path}", f"chmod go-w '{path}'")

@@ -22,11 +22,22 @@ from watchbill.documents.statement import NAMESPACE
 from watchbill.errors import Misconfigured, Refused
 from watchbill.files.publish import replace
 from watchbill.files.settings_file import parse
-from watchbill.gate import ACCEPTED, REVOKED, SIGNERS, holds, is_signed, read_accepted, read_signers, signers_folder
+from watchbill.gate import (
+    ACCEPTED,
+    REVOKED,
+    SIGNERS,
+    UNPROTECTED,
+    holds,
+    is_signed,
+    read_accepted,
+    read_signers,
+    read_unprotected,
+    signers_folder,
+)
 from watchbill.history import Recorded, histories_on_disk, read_history
 from watchbill.inbox import one_line
 from watchbill.layout import PRINCIPAL, SETTINGS_FILE, TICKET_ID
-from watchbill.signer import lines_of, principals_of, require_fit, troubles_of
+from watchbill.signer import lines_of, own_key, principals_of, require_fit, troubles_of
 from watchbill.tools import signing
 from watchbill.tools.signing import Key
 from watchbill.workspace import Workspace
@@ -36,6 +47,7 @@ HEADS = {
     SIGNERS: "# Who may sign decisions, as ssh-keygen reads it: names, options such as valid-before, the public key.\n",
     REVOKED: "# Public keys whose signatures count no more, whenever they were made: one to a line.\n",
     ACCEPTED: "# Decisions from before they had to be signed, which the owner accepted: sha256 and document.\n",
+    UNPROTECTED: "# Keys that were set up without a passphrase. While one may sign, the gate is called advisory.\n",
 }
 
 
@@ -98,6 +110,7 @@ def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
         replace(folder / REVOKED, HEADS[REVOKED].encode())
     done += accepting.write(folder)
     weak = choice.unprotected and not key.is_hardware and (signing.is_unprotected(key.path) or signing.is_in_agent(key))
+    _note_unprotected(workspace, folder, key, weak)
     values: dict[str, str | bool] = {
         "require": "signature",
         "repository": gate.repository or secrets.token_hex(16),
@@ -105,7 +118,7 @@ def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
         "unprotected_key": weak,
     }
     done.append(_write_settings(workspace, values))
-    return [*done, holds(Workspace(workspace.root).settings).words]
+    return [*done, holds(Workspace(workspace.root).settings, workspace.root, now).words]
 
 
 def allow(workspace: Workspace, name: str, public: Path) -> str:
@@ -121,7 +134,7 @@ def describe(workspace: Workspace, now: datetime) -> Shown:
     """The gate that holds. Raises `Misconfigured` when it cannot be read."""
     gate = workspace.settings.gate
     folder = signers_folder(workspace.root, gate)
-    shown = Shown(holds(workspace.settings).words, folder, (), gate.model_dump(mode="json"))
+    shown = Shown(holds(workspace.settings, workspace.root, now).words, folder, (), gate.model_dump(mode="json"))
     if gate.require == "folder":
         return shown
     signers = read_signers(folder)
@@ -159,6 +172,24 @@ def _try(key: Key, principal: str, line: str, now: datetime) -> None:
     why = signing.verify(trial, signing.sign(trial, key.path, NAMESPACE), principal, NAMESPACE, line.encode(), b"", now)
     if why:
         raise Refused(f"the trial signature of {key.path} does not count: {why}")
+
+
+def _note_unprotected(workspace: Workspace, folder: Path, key: Key, is_weak: bool) -> None:
+    """Keep on record which keys have no passphrase, for they may go on signing when the settings name another."""
+    known = read_unprotected(folder)
+    weak = dict.fromkeys([*known, *_weak_before(workspace), *([key.public] if is_weak else [])])
+    if not is_weak:
+        weak.pop(key.public, None)
+    if tuple(weak) != known:
+        replace(folder / UNPROTECTED, "".join((HEADS[UNPROTECTED], *(f"{public}\n" for public in weak))).encode())
+
+
+def _weak_before(workspace: Workspace) -> list[str]:
+    """The key of the settings so far, where they say that it has no passphrase."""
+    own = own_key(workspace)
+    if own is None or not workspace.settings.gate.unprotected_key or not own.is_file():
+        return []
+    return [signing.read_key(own).public] if signing.is_unprotected(own) else []
 
 
 def _line(name: str, public: str) -> str:

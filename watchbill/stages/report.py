@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from watchbill.documents.handoff import Handoff
@@ -90,7 +90,7 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
         troubles += [f"{what}; put it back, or: watchbill ticket close {history.id}" for what in changed]
     return Status(
         name=workspace.settings.project.name,
-        gate=holds(workspace.settings).words,
+        gate=holds(workspace.settings, workspace.root, now or datetime.now(UTC)).words,
         paused=why_paused(workspace.layout),
         tickets=tuple(_standing(card, faults.get(card.ticket, "")) for card in seen.cards.values()),
         waiting=tuple(open_items(workspace.layout)),

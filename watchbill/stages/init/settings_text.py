@@ -50,7 +50,7 @@ COMMENTS = {
     "gate": "How your decisions are proven.",
     "gate.require": '"folder": an edit of the inbox file counts, which is as safe as the sandbox. "signature": only '
     "what\n# you signed counts; `watchbill gate setup` sets it up and writes this line.",
-    "gate.signers": "The folder with allowed_signers, revoked_keys and accepted_unsigned. No agent may write there.",
+    "gate.signers": "The folder with allowed_signers, revoked_keys and the other lists. No agent may write there.",
     "gate.repository": "The id under which decisions are signed; `watchbill gate setup` makes it. Never change it.",
     "gate.key": "Where your private key lies, which signs. Another person names theirs with --key.",
     "gate.unprotected_key": "true if your key has no passphrase: then the gate is called advisory on every page.",
