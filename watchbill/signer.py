@@ -41,9 +41,11 @@ def signing_of(
     user: str,
     show: Callable[[Statement], None],
     clock: Callable[[], datetime],
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Signing | None:
     """How a person signs here, None where the gate asks for no signature. `key` and `by` are what was named on the
-    command line; `user` is the name of the account. Each statement is given to `show` before it is signed.
+    command line; `user` is the name of the account. Each statement is given to `show` before it is signed, and `tell`
+    what a person is asked for then.
 
     Raises `Misconfigured` or `Refused` when there is no fit key.
     """
@@ -58,6 +60,9 @@ def signing_of(
 
     def sign(statement: Statement) -> str:
         show(statement)
+        asked = signing.what_is_asked(chosen)
+        if asked:
+            tell(f"to sign it with {chosen.path}, ssh-keygen asks for {asked}")
         return signing.sign(statement.canonical(), chosen.path, NAMESPACE)
 
     return Signing(principal, sign, clock)

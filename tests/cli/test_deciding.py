@@ -44,7 +44,7 @@ def test_the_statement_is_shown_and_the_answer_is_one_json_document(signed: Work
         "to": ["build"],
         "waits": "",
     }
-    for line in ("you sign:", "decision: approve", "item: T-0001-0001", "principal: ada"):
+    for line in ("you sign:", "decision: approve", "item: T-0001-0001", "principal: ada", "asks for its passphrase"):
         assert line in done.err
     assert "\x1b" not in done.err
     assert signed.history("T-0001").void == {}
@@ -81,6 +81,13 @@ def test_an_answer_in_a_file_waits_for_its_signature(signed: Workspace, tmp_path
     done = works(signed.root, "inbox", "sign", "--json", env=asking(tmp_path))
     assert [one["decision"] for one in done.json] == ["reject"]
     assert not item.exists()
+
+
+def test_a_second_set_up_needs_no_name(signed: Workspace, tmp_path: Path) -> None:
+    env = {**asking(tmp_path), "LOGNAME": "somebody"}
+    done = works(signed.root, "gate", "setup", "--key", tmp_path / "ada", env=env)
+    assert done.out.startswith("ada signs with")
+    assert f"to try {tmp_path / 'ada'}, ssh-keygen asks for its passphrase" in done.err
 
 
 def test_closing_a_ticket_is_signed_as_well(signed: Workspace, tmp_path: Path) -> None:

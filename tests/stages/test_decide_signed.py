@@ -15,6 +15,7 @@ from watchbill.errors import Refused
 from watchbill.hand_over import step_of
 from watchbill.rules.next_step import Step
 from watchbill.settle import settle
+from watchbill.signer import Signing
 from watchbill.stages.decide import Decided, answered_in_files, close, decide, pick_up
 from watchbill.stages.report import reminders, status
 from watchbill.stages.verify import verify
@@ -117,8 +118,9 @@ def test_an_escalated_item_waits_for_that_one(tmp_path: Path, people: dict[str, 
     again = "T-0001-0003"
     assert "It waits for grace." in workspace.layout.inbox_item(again).read_text()
     for other in ("ada", "linus"):
-        with pytest.raises(Refused, match=f"it waits for grace, but {other} signed it"):
-            answer(workspace, people[other], item=again)
+        never = Signing(other, lambda _statement: pytest.fail("nobody is to be asked to sign it"), lambda: NOW)
+        with pytest.raises(Refused, match=f"it waits for grace, not for {other}"):
+            decide(workspace, again, "approve", "", other, NOW, never)
         with pytest.raises(Refused, match="it waits for grace"):
             answer(workspace, people[other], "reject", item=again)
     answer(workspace, people["grace"], item=again)
@@ -137,7 +139,7 @@ def test_an_item_that_nobody_answers_reaches_the_next_by_its_age(tmp_path: Path,
     workspace = workspace_of(tmp_path, people, 'escalate_after_days = 2\nescalate_to = ["linus"]')
     answer(workspace, people["ada"], "escalate", to="grace")
     again = "T-0001-0003"
-    with pytest.raises(Refused, match="it waits for grace, but linus"):
+    with pytest.raises(Refused, match="it waits for grace, not for linus"):
         answer(workspace, people["linus"], item=again, days=1.9)
     late = NOW + timedelta(days=5)
     assert f"{again} is unanswered for 5 days, so it went on to linus" in reminders(workspace, late)

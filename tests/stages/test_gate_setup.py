@@ -17,7 +17,7 @@ from watchbill.gate import holds
 from watchbill.hand_over import step_of
 from watchbill.signer import signing_of
 from watchbill.stages.decide import decide
-from watchbill.stages.gate_setup import Choice, allow, describe, set_up
+from watchbill.stages.gate_setup import Choice, allow, describe, known_as, set_up
 from watchbill.stages.init.settings_text import settings_text
 from watchbill.tools import signing
 from watchbill.workspace import Workspace
@@ -251,6 +251,52 @@ def test_a_new_key_with_an_empty_passphrase_is_refused(
     asks_with(tmp_path, monkeypatch, "")
     with pytest.raises(Refused, match="has no passphrase"):
         set_up(workspace, chosen(new=tmp_path / "decisions"), NOW)
+    assert list(tmp_path.glob("decisions*")) == [], "the next try finds the place free"
+
+
+def test_what_a_person_is_asked_for_is_said_before(workspace: Workspace, locked: Person, tmp_path: Path) -> None:
+    told: list[str] = []
+    path = tmp_path / "decisions"
+    set_up(workspace, chosen(new=path), NOW, told.append)
+    assert told == [
+        f"a new key at {path}; ssh-keygen asks for its passphrase, twice; without one it is refused",
+        f"to try {path}, ssh-keygen asks for its passphrase",
+    ]
+    opened = again(workspace)
+    how = signing_of(opened, None, None, "ada", lambda _: None, lambda: NOW, told.append)
+    decide(opened, ask_something(opened).stem, "approve", "", "ada", NOW, how)
+    assert told[2:] == [f"to sign it with {path}, ssh-keygen asks for its passphrase"]
+    assert locked.key != path
+
+
+def test_a_key_keeps_its_name_and_another_is_refused_before_the_passphrase(
+    workspace: Workspace, locked: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert known_as(workspace, locked.key, "root") == ""
+    set_up(workspace, chosen(locked.key), NOW)
+    assert known_as(again(workspace), locked.key, "root") == "ada"
+    asks_with(tmp_path, monkeypatch, "nobody is asked")
+    with pytest.raises(Refused, match="signs as ada already, so not as root") as caught:
+        set_up(again(workspace), chosen(locked.key, principal="root"), NOW)
+    assert "Use it as ada" in caught.value.hint
+    (workspace.root / "gate" / "allowed_signers").write_text(f"ada,eve {locked.public}\n")
+    assert known_as(again(workspace), locked.key, "eve") == "eve"
+    with pytest.raises(Refused, match="may sign as ada or eve"):
+        known_as(again(workspace), locked.key, "root")
+
+
+def test_choices_that_contradict_each_other_are_refused(workspace: Workspace, locked: Person, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="only one can be meant"):
+        set_up(workspace, chosen(locked.key, new=tmp_path / "new"), NOW)
+    with pytest.raises(Refused, match="--hardware makes a new key"):
+        set_up(workspace, chosen(locked.key, hardware=True), NOW)
+    with pytest.raises(Misconfigured, match="the public part of a key") as caught:
+        set_up(workspace, chosen(Path(f"{locked.key}.pub")), NOW)
+    assert caught.value.hint.endswith(str(locked.key))
+    with pytest.raises(Refused) as refusal:
+        allow(workspace, "a b", Path(f"{locked.key}.pub"))
+    assert "--as" not in refusal.value.hint
+    assert not (workspace.root / "gate").exists()
 
 
 def test_somebody_else_may_sign_too(workspace: Workspace, locked: Person, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import pty
 import struct
 import subprocess
 import sys
@@ -92,6 +94,21 @@ def test_without_a_terminal_nobody_can_be_asked(tmp_path: Path) -> None:
         text=True,
     )
     assert "there is no terminal to ask for the passphrase" in answer.stderr
+
+
+def test_ssh_keygen_says_nothing_on_the_terminal_but_its_question(tmp_path: Path) -> None:
+    ada = person(tmp_path, "ada")
+    program = (
+        "import sys; from pathlib import Path; from watchbill.tools import signing\n"
+        "signing.sign(b'x', Path(sys.argv[1]), 'trial'); print('the end', file=sys.stderr)"
+    )
+    ours, terminal = pty.openpty()
+    words = [sys.executable, "-c", program, str(ada.key)]
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL, stderr=terminal, timeout=60)
+    said = os.read(ours, 1000)
+    for end in (ours, terminal):
+        os.close(end)
+    assert said == b"the end\r\n"
 
 
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:

@@ -77,20 +77,21 @@ def set_up(
     key: Path | None, new: Path | None, hardware: bool, name: str | None, unprotected: bool, accepted: tuple[str, ...]
 ) -> None:
     """Switch the gate over to signed decisions."""
-    from watchbill.stages.gate_setup import Choice
+    from watchbill.stages.gate_setup import Choice, known_as
     from watchbill.stages.gate_setup import set_up as stage
 
     opened = begin.workspace()
     chosen = key if key or new else _ask_for_a_key()
+    known = "" if name or new or chosen is None else known_as(opened, chosen, begin.who())
     choice = Choice(
         key=chosen,
         new=new,
         hardware=hardware,
-        principal=name or begin.who(),
+        principal=name or known or begin.who(),
         unprotected=unprotected,
         accepted=accepted,
     )
-    for line in stage(opened, choice, begin.now()):
+    for line in stage(opened, choice, begin.now(), begin.note):
         print(shown.plain(line))
 
 
@@ -116,7 +117,7 @@ def show(json: bool) -> None:
 def _signing(opened: Workspace, by: str | None, key: Path | None) -> Signing | None:
     from watchbill.signer import signing_of
 
-    return signing_of(opened, key, by, begin.who(), _show, begin.now)
+    return signing_of(opened, key, by, begin.who(), _show, begin.now, begin.note)
 
 
 def _show(statement: Statement) -> None:

@@ -125,7 +125,7 @@ def _about_an_escalation(before: History, decision: Handoff, gate: Gate) -> Iter
     names = waits_for(before, decision.answers, decision, gate)
     given = {item.by for item in before.counted if item.answers == decision.answers}
     if names and decision.by not in names and not given & set(names):
-        yield f"it waits for {' or '.join(names)}, but {decision.by} signed it"
+        yield f"it waits for {' or '.join(names)}, not for {decision.by}"
 
 
 def waits_for(before: History, answers: int, at: Handoff, gate: Gate) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
 from watchbill.inbox import open_items, unreadable
 from watchbill.layout import ITEM_ID, PRINCIPAL
-from watchbill.rules.decisions import OUTCOMES, statement_of, work_under_review
+from watchbill.rules.decisions import OUTCOMES, statement_of, why_void, work_under_review
 from watchbill.rules.next_step import Step
 from watchbill.signer import Signing, names_in
 from watchbill.workspace import Workspace
@@ -193,7 +193,15 @@ def _signed(
     statement = statement_of(history, draft, gate.repository)
     if statement is None:
         raise Refused(f"{signing.principal!r} is no name that can stand under a signed decision")
+    _require_worth_signing(workspace, history, draft)
     return {**unsigned, "reason": draft.reason, "signature": signing.sign(statement)}
+
+
+def _require_worth_signing(workspace: Workspace, history: History, draft: Handoff) -> None:
+    """What would not count whoever signs it is refused before anybody is asked for a passphrase."""
+    why = why_void(history, draft.model_copy(update={"signature": "to come"}), workspace.settings.gate)
+    if why:
+        raise Refused(f"the gate would not count this decision: {why}", "Nothing was signed.")
 
 
 def _draft(history: History, fields: dict[str, Any], created: datetime) -> Handoff:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime
@@ -92,16 +92,22 @@ class Shown:
         return [self.words, *facts, *signers, *(f"  ! {trouble}" for trouble in self.troubles)]
 
 
-def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
-    """Switch the gate over to signed decisions. Returns what was done, a line each. Raises `Refused`."""
+def set_up(
+    workspace: Workspace, choice: Choice, now: datetime, tell: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Switch the gate over to signed decisions. `tell` is given what a person needs to know before they are asked for
+    something. Returns what was done, a line each. Raises `Refused`."""
     gate = workspace.settings.gate
     folder = signers_folder(workspace.root, gate)
-    _require_name(choice.principal)
+    _require_name(choice.principal, "Choose one with --as, such as ada.")
     _require_out_of_reach(workspace, folder)
     accepting = _Accepting.of(workspace, folder, choice.accepted)
-    key = _key(choice)
-    require_fit(key, choice.unprotected)
+    key = _key(choice, tell)
+    _require_free(folder, choice.principal, key.public)
     line = _line(choice.principal, key.public)
+    asked = signing.what_is_asked(key)
+    if asked:
+        tell(f"to try {key.path}, ssh-keygen asks for {asked}")
     _try(key, choice.principal, line, now)
     done = [f"{choice.principal} signs with {key.path} ({key.kind})"]
     if _add_line(folder, choice.principal, key.public):
@@ -123,7 +129,7 @@ def set_up(workspace: Workspace, choice: Choice, now: datetime) -> list[str]:
 
 def allow(workspace: Workspace, name: str, public: Path) -> str:
     """Let `name` sign with the public key at `public`. Raises `Refused`."""
-    _require_name(name)
+    _require_name(name, "A name without spaces and commas, such as grace or grace@example.org.")
     folder = signers_folder(workspace.root, workspace.settings.gate)
     line = signing.read_public(public)
     added = _add_line(folder, name, line)
@@ -142,19 +148,51 @@ def describe(workspace: Workspace, now: datetime) -> Shown:
     return replaced(shown, signers=may_sign, troubles=tuple(one.text for one in troubles_of(workspace, signers, now)))
 
 
-def _key(choice: Choice) -> Key:
-    if choice.new is None:
-        if choice.key is None:
-            raise Misconfigured("it is not known which key signs", "Name it with --key, or make one with --new PATH.")
-        return signing.read_key(choice.key)
-    path = choice.new.expanduser()
+def known_as(workspace: Workspace, key: Path, user: str) -> str:
+    """The name under which a key signs already, `user` if that is one of several; "" where it has none.
+
+    Raises `Refused` when nobody can say which.
+    """
+    found = signing.read_key(key)
+    names = _names_of(signers_folder(workspace.root, workspace.settings.gate), found.public)
+    if len(names) > 1 and user not in names:
+        raise Refused(f"the key {found.path} may sign as {' or '.join(names)}", "Choose with --as.")
+    return user if user in names else "".join(names)
+
+
+def _key(choice: Choice, tell: Callable[[str], None]) -> Key:
+    if choice.new is not None and choice.key is not None:
+        raise Refused("--key names a key that there is, --new one to be made; only one can be meant", "Leave one out.")
+    if choice.hardware and choice.new is None:
+        hint = "Say where its handle is to lie, with --new PATH; one that is made already is named with --key."
+        raise Refused("--hardware makes a new key", hint)
+    if choice.new is not None:
+        return _new_key(choice.new.expanduser(), choice, tell)
+    if choice.key is None:
+        raise Misconfigured("it is not known which key signs", "Name it with --key, or make one with --new PATH.")
+    key = signing.read_key(choice.key)
+    require_fit(key, choice.unprotected)
+    return key
+
+
+def _new_key(path: Path, choice: Choice, tell: Callable[[str], None]) -> Key:
+    asks = "a touch of the hardware key" if choice.hardware else "its passphrase, twice; without one it is refused"
+    tell(f"a new key at {path}; ssh-keygen asks for {asks}")
     signing.make_key(path, choice.hardware, f"watchbill decisions of {choice.principal}")
-    return signing.read_key(path)
+    try:
+        key = signing.read_key(path)
+        require_fit(key, choice.unprotected)
+    except Refused:
+        # It was made just now and has signed nothing; the next try is to find the place free.
+        for made in (path, path.with_name(f"{path.name}.pub")):
+            made.unlink(missing_ok=True)
+        raise
+    return key
 
 
-def _require_name(name: str) -> None:
+def _require_name(name: str, hint: str) -> None:
     if not PRINCIPAL.fullmatch(name):
-        raise Refused(f"{name!r} is not a name that can stand in {SIGNERS}", "Choose one with --as, such as ada.")
+        raise Refused(f"{name!r} is not a name that can stand in {SIGNERS}", hint)
 
 
 def _require_out_of_reach(workspace: Workspace, folder: Path) -> None:
@@ -196,15 +234,27 @@ def _line(name: str, public: str) -> str:
     return f'{name} namespaces="{NAMESPACE}" {public}\n'
 
 
+def _names_of(folder: Path, public: str) -> tuple[str, ...]:
+    path = folder / SIGNERS
+    allowed = path.read_bytes() if path.exists() else b""
+    return principals_of(allowed, Key(path, public.split()[0], public))
+
+
+def _require_free(folder: Path, name: str, public: str) -> None:
+    """Two names for one key would be one person."""
+    known = _names_of(folder, public)
+    if known and name not in known:
+        hint = f"Two names for one key would be one person. Use it as {known[0]}, or name another key for {name}."
+        raise Refused(f"that key signs as {' and '.join(known)} already, so not as {name}", hint)
+
+
 def _add_line(folder: Path, name: str, public: str) -> bool:
     """Add a line to allowed_signers. False when the name has that key already."""
     path = folder / SIGNERS
     text = path.read_text("utf-8") if path.exists() else HEADS[SIGNERS]
-    known = principals_of(text.encode(), Key(path, public.split()[0], public))
-    if name in known:
+    _require_free(folder, name, public)
+    if name in _names_of(folder, public):
         return False
-    if known:
-        raise Refused(f"that key signs as {' and '.join(known)} already", "Two names for one key would be one person.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace(path, (text if text.endswith("\n") or not text else text + "\n").encode() + _line(name, public).encode())
     return True

@@ -238,13 +238,21 @@ def sign(statement: bytes, key: Path, namespace: str) -> str:
     if not is_hardware(key) and not is_unprotected(key):
         _require_somebody(key)
     errors = None if sys.stderr.isatty() else subprocess.PIPE
-    answer = _call(["-Y", "sign", "-f", str(key), "-n", namespace], given=statement, asking=True, errors=errors)
+    words = ["-q", "-Y", "sign", "-f", str(key), "-n", namespace]
+    answer = _call(words, given=statement, asking=True, errors=errors)
     signature = answer.stdout.decode("ascii", "replace")
     if answer.returncode != 0 or _BEGIN not in signature:
         said = " ".join((answer.stderr or b"").decode("utf-8", "replace").split())[-300:]
         why = f": {said}" if said else ""
         raise Refused(f"nothing was signed with {key}{why}", "Nothing was published; try again.")
     return signature
+
+
+def what_is_asked(key: Key) -> str:
+    """What a person is asked for when the key signs, or ""."""
+    if key.is_hardware:
+        return "a touch of the hardware key"
+    return "" if is_unprotected(key.path) else "its passphrase"
 
 
 def _require_somebody(key: Path) -> None:
@@ -337,7 +345,11 @@ def read_key(path: Path) -> Key:
     path = path.expanduser().absolute()
     beside = path.with_name(f"{path.name}.pub")
     if not path.is_file():
-        raise Misconfigured(f"there is no private key at {path}", "Make one with: watchbill gate setup --new PATH")
+        hint = "Name it with --key if it lies elsewhere, or make one with: watchbill gate setup --new PATH"
+        raise Misconfigured(f"there is no private key at {path}", hint)
+    if path.suffix == ".pub":
+        hint = f"Name the private one beside it, without .pub: {path.with_suffix('')}"
+        raise Misconfigured(f"{path} is the public part of a key, which signs nothing", hint)
     try:
         bare = b"" if beside.is_file() else _call(["-y", "-P", "", "-f", str(path)]).stdout
         text = bare.decode("utf-8", "replace") or beside.read_text("utf-8")
