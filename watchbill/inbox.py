@@ -37,6 +37,14 @@ Write one word after `decision:` above and save this file{sign}, or run one of
     watchbill inbox escalate {item} --to WHOM   still blocked: somebody else decides
 """
 
+MEND_A_TICKET = """\
+Until it is mended nothing happens to that ticket, whatever is answered here: only a ticket in tickets/ is worked on.
+Mend a copy of the file and save it in tickets/; the next run takes it up. Or leave it, if nobody needs it any more.
+Then put this page away, which is all that an answer does:
+
+    watchbill inbox dismiss {item}
+"""
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -92,15 +100,15 @@ def ask_about_damage(layout: Layout, ticket: str, seq: int, path: Path, why: str
     if is_known(layout, item):
         return None
     what = f"document {seq:04} of {ticket}" if seq else "a ticket"
-    name = path.relative_to(layout.root)
     if seq:
         proposal = "Go on without that document, from what the rest of the history says."
         mend = f"If you can mend the file, put it back as `handoffs/{ticket}/{seq:04}.md` and dismiss this item."
+        how = f"## How to answer\n\n{_how(item)}"
     else:
-        proposal = "Mend the file, put it back into tickets/, and dismiss this item."
-        mend = f"The file lies at `{name}`, unchanged."
-    head = f"# {what.capitalize()} cannot be read\n\n{fenced(why, limit=WORDS)}\n\n{mend}"
-    body = f"{head}\n\n## How to answer\n\n{_how(item)}"
+        proposal = "Mend the file and put it back into tickets/."
+        mend = f"The file lies at {code(path.relative_to(layout.root).as_posix())}, unchanged."
+        how = f"## What to do\n\n{MEND_A_TICKET.format(item=item).rstrip()}"
+    body = f"# {what.capitalize()} cannot be read\n\n{fenced(why, limit=WORDS)}\n\n{mend}\n\n{how}"
     page = InboxItem(
         id=item,
         ticket=ticket,

@@ -43,6 +43,7 @@ def test_the_statement_is_shown_and_the_answer_is_one_json_document(signed: Work
         "decision": "approve",
         "to": ["build"],
         "waits": "",
+        "asked_again": "",
     }
     for line in ("you sign:", "decision: approve", "item: T-0001-0001", "principal: ada", "asks for its passphrase"):
         assert line in done.err

@@ -25,7 +25,7 @@ def test_it_publishes_what_was_answered_and_ends_when_its_time_is_over(tmp_path:
     item.write_text(with_answer(item, "approve"), "utf-8")
     done = subprocess.run(command(workspace.root, "--seconds", "0.5"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "T-0001-0001: approve (from the file); it goes to build" in done.stderr
+    assert "T-0001-0001: approve (from the file); T-0001 goes to build" in done.stderr
     assert decisions(workspace) == ["approve"]
 
 

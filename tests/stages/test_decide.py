@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.sessions import CHECK, PLAIN, Stage, builds, found, hands_over, stage, take
+from tests.signatures import finds
+from tests.stages.waiting_workspace import make_workspace as workspace_of
 from tests.workspaces import NOW, make_workspace
+from watchbill.cli.deciding import in_words
 from watchbill.documents.script import Said, Take
 from watchbill.errors import Refused
 from watchbill.files.front_matter import split
@@ -101,6 +104,9 @@ def test_escalate_asks_again_under_a_new_number(tmp_path: Path) -> None:
     with asked(tmp_path) as on:
         on.decide(ITEM, "escalate", "ask Grace")
         assert on.items() == ["T-0001-0003"]
+        with pytest.raises(Refused, match="answered already: escalate by ada") as refused:
+            on.decide(ITEM, "approve")
+        assert refused.value.hint == "It goes on as T-0001-0003."
         on.decide("T-0001-0003", "dismiss")
         assert on.step().to == ("security",)
 
@@ -197,3 +203,33 @@ def test_a_closed_ticket_asks_nothing_and_is_not_closed_twice(tmp_path: Path) ->
             close(on.workspace, "T-0001", "again", "ada", NOW)
         with pytest.raises(Refused, match="there is no ticket"):
             close(on.workspace, "T-0404", "what", "ada", NOW)
+
+
+def test_an_answer_about_a_ticket_that_cannot_be_read_claims_to_do_nothing_but_put_the_page_away(
+    tmp_path: Path,
+) -> None:
+    workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN)
+    (workspace.layout.tickets / "T-0002.md").write_bytes(b"\xff")
+    settle(workspace, NOW)
+    page = workspace.layout.inbox_item("T-0002-0000").read_text()
+    assert "Mend a copy of the file and save it in tickets/" in page
+    assert "put this page away, which is all that an answer does" in page
+    assert "approve" not in page and "the proposal goes ahead" not in page
+    said = in_words(decide(workspace, "T-0002-0000", "approve", "", "ada", NOW))
+    assert said == "T-0002-0000: the page is put away, and that is all; the ticket is back once its file is in tickets/"
+    assert not workspace.layout.history_of("T-0002").exists()
+
+
+@pytest.mark.parametrize(
+    ("decision", "to", "said"),
+    [
+        ("approve", "", "T-0001-0002: approve; T-0001 goes to build"),
+        ("reject", "", "T-0001-0002: reject; nothing more happens to T-0001"),
+        ("escalate", "", "T-0001-0002: escalate; it waits for somebody else now, as T-0001-0003"),
+        ("escalate", "grace", "T-0001-0002: escalate; it waits for grace now, as T-0001-0003"),
+    ],
+)
+def test_an_answer_says_what_comes_of_it(tmp_path: Path, decision: str, to: str, said: str) -> None:
+    workspace = workspace_of(tmp_path)
+    finds(workspace)
+    assert in_words(decide(workspace, ITEM, decision, "", "ada", NOW, to=to)) == said

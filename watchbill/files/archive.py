@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import zipfile
 
 _NUMBER = re.compile(r"([0-9]{4,9})\.zip")
-_RANGE = 1_000
+# How many tickets' numbers share a folder.
+RANGE = 1_000
 # The same on every machine: a pack says nothing about when it was made.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -35,7 +36,7 @@ def range_of(ticket: str) -> str:
     """The folder in which a ticket's packs lie: T-12345 is in T-12000. Empty for what is no ticket's id."""
     prefix, _, rest = ticket.partition("-")
     number = rest.partition(".")[0]
-    return f"{prefix}-{int(number) // _RANGE * _RANGE:04}" if number.isdecimal() else ""
+    return f"{prefix}-{int(number) // RANGE * RANGE:04}" if number.isdecimal() else ""
 
 
 def packs_in(folder: Path) -> list[Path]:

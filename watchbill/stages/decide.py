@@ -23,7 +23,7 @@ from watchbill.gate import counted_answers, read_signers, signers_folder, why_no
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
 from watchbill.inbox import open_items, unreadable
-from watchbill.layout import ITEM_ID, PRINCIPAL
+from watchbill.layout import ITEM_ID, PRINCIPAL, item_id
 from watchbill.rules.decisions import OUTCOMES, statement_of, why_void, work_under_review
 from watchbill.rules.next_step import Step
 from watchbill.signer import Signing, names_in
@@ -43,6 +43,8 @@ class Decided:
     decision: str
     step: Step | None
     waits: str = ""
+    asked_again: str = ""
+    to: str = ""
 
 
 def decide(
@@ -84,13 +86,14 @@ def decide(
     def is_asked(history: History, step: Step) -> bool:
         return _is_asked(history, step, seq, item) and _is_news(step, seq, decision, who)
 
-    step = _publish(workspace, ticket, fields, now, signing, is_asked)
+    published, step = _publish(workspace, ticket, fields, now, signing, is_asked)
     waits = _still_waits(step, seq)
     if not waits:
         _file(workspace, item, now)
     if step.ended:
         _file_all(workspace, ticket, now)
-    return Decided(item, ticket, decision, step, waits)
+    again = item_id(ticket, published.seq) if any(one.seq == published.seq for one in step.questions) else ""
+    return Decided(item, ticket, decision, step, waits, again, to)
 
 
 def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime, signing: Signing | None = None) -> Step:
@@ -104,7 +107,7 @@ def close(workspace: Workspace, ticket: str, note: str, by: str, now: datetime, 
         return True
 
     fields = {"from": "human", "outcome": "done", "decision": "close", "by": by[:200], "reason": note[:20_000]}
-    step = _publish(workspace, ticket, fields, now, signing, is_open)
+    _, step = _publish(workspace, ticket, fields, now, signing, is_open)
     _file_all(workspace, ticket, now)
     return step
 
@@ -150,9 +153,9 @@ def _publish(
     now: datetime,
     signing: Signing | None,
     is_asked: Callable[[History, Step], bool],
-) -> Step:
+) -> tuple[Handoff, Step]:
     if workspace.settings.gate.require == "folder":
-        return hand_over(workspace, ticket, fields, now, is_asked)[1]
+        return hand_over(workspace, ticket, fields, now, is_asked)
     if signing is None:
         hint = "Set your key up with: watchbill gate setup"
         raise Refused('the gate counts signed decisions only ([gate] require = "signature")', hint)
@@ -169,7 +172,7 @@ def _publish(
         _require_counted(workspace, history, _draft(history, signed, published))
         return True
 
-    return hand_over(workspace, ticket, signed, published, still_counts)[1]
+    return hand_over(workspace, ticket, signed, published, still_counts)
 
 
 def _signed(
@@ -252,7 +255,10 @@ def _is_asked(history: History, step: Step, seq: int, item: str) -> bool:
         return True
     answer = next((recorded.handoff for recorded in counted_answers(history, seq)), None)
     if answer is not None:
-        raise Refused(f"{item} was answered already: {answer.decision} by {answer.by}, document {answer.seq:04}")
+        again = any(question.seq == answer.seq for question in step.questions)
+        hint = f"It goes on as {item_id(history.id, answer.seq)}." if again else ""
+        said = f"{item} was answered already: {answer.decision} by {answer.by}, document {answer.seq:04}"
+        raise Refused(said, hint)
     raise Refused(f"nothing of {history.id} waits under {item}", "See what waits with: watchbill inbox list")
 
 

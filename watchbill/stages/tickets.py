@@ -6,18 +6,29 @@ Owns the making of ticket files and the view of the backlog. Never changes a tic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
+from pathlib import Path
 
 from watchbill.documents.ticket import Kind, Priority, Ticket
-from watchbill.errors import Refused, Stale
+from watchbill.errors import Damaged, Refused, Stale
+from watchbill.files.archive import RANGE, tickets_in
+from watchbill.files.document import read_bytes
 from watchbill.files.publish import publish
+from watchbill.files.quarantine import reasons
 from watchbill.hand_over import step_of
-from watchbill.history import History, histories_on_disk
-from watchbill.overview import overview_of
+from watchbill.history import History, archived_packs, histories_on_disk
+from watchbill.layout import MANIFEST_ID, Layout
+from watchbill.overview import Overview, overview_of
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
+
+LAST = 999_999_999
+_OURS = re.compile(r"T-(\d{1,9})(?!\d)", re.IGNORECASE)
+# As a manifest names a ticket, and as a ticket's file names itself.
+_TOLD = re.compile(rb"""(?:"ticket":\s*"|^\s*id:\s*["']?)T-(\d{1,9})(?!\d)""", re.IGNORECASE | re.MULTILINE)
 
 TEMPLATE = """\
 ## Description
@@ -68,8 +79,8 @@ def new(
     today: date,
 ) -> Ticket:
     """Publish a new ticket under the next free number. Raises `Refused` for an unknown dependency."""
-    known = overview_of(workspace).cards
-    unknown = [need for need in dependencies if need not in known]
+    seen = overview_of(workspace)
+    unknown = [need for need in dependencies if need not in seen.cards]
     if unknown:
         raise Refused(f"there is no ticket {unknown[0]} to depend on", "See them with: watchbill ticket list")
     body = TEMPLATE.format(
@@ -77,8 +88,10 @@ def new(
         criteria="\n".join(f"- [ ] #{number} {text}" for number, text in enumerate(criteria, start=1))
         or "- [ ] #1 Say how one can see that it is done.",
     )
-    number = _highest(workspace, known) + 1
+    number = _highest(workspace, seen) + 1
     while True:
+        if number > LAST:
+            raise Refused("no number is left for a new ticket", f"Something speaks of T-{LAST} already.")
         ticket = Ticket(
             id=f"T-{number:04}",
             title=title,
@@ -95,10 +108,43 @@ def new(
             number += 1
 
 
-def _highest(workspace: Workspace, known: Iterable[str]) -> int:
-    """The highest number that was ever used: in the backlog, in file names, or in a history."""
-    names = [*known, *histories_on_disk(workspace.layout)]
-    if workspace.layout.tickets.is_dir():
-        names += [path.name for path in workspace.layout.tickets.iterdir()]
-    numbers = (re.match(r"T-(\d+)", name) for name in names)
-    return max((int(match[1]) for match in numbers if match), default=0)
+def _highest(workspace: Workspace, seen: Overview) -> int:
+    """The highest number that anything in the workspace speaks of: what an old paper says is never of a new ticket."""
+    layout = workspace.layout
+    names = (*seen.cards, *histories_on_disk(layout), *_names(layout))
+    named = [int(match[1]) for name in names if (match := _OURS.match(name))]
+    spoilt = (*(error.path for error in seen.damaged), *_inside(layout.quarantine))
+    manifests = [path for path in layout.manifests.glob("*.json") if MANIFEST_ID.fullmatch(path.stem)]
+    told = (*(_told(path, None) for path in manifests), *(_told(path, Ticket.limit) for path in spoilt))
+    return max((*named, *chain.from_iterable(told), *_in_broken_packs(layout)), default=0)
+
+
+def _names(layout: Layout) -> Iterator[str]:
+    """The names of files that are called after a ticket, readable or not, and of those that were set aside."""
+    for folder in (layout.tickets, layout.inbox, layout.decided):
+        yield from (path.name for path in _inside(folder))
+    for entry in reasons(layout.quarantine):
+        yield from entry["from"].split("/")
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _told(path: Path, limit: int | None) -> Iterator[int]:
+    """The numbers of the tickets that a manifest names, or that a file that is no ticket any more says it was."""
+    try:
+        text = read_bytes(path, limit)
+    except Damaged:
+        return iter(())
+    return (int(number) for number in _TOLD.findall(text))
+
+
+def _in_broken_packs(layout: Layout) -> Iterator[int]:
+    """Nobody can say which tickets a pack that is not whole holds: any of its range."""
+    for pack in archived_packs(layout):
+        try:
+            tickets_in(pack)
+        except Damaged:
+            if match := _OURS.match(pack.parent.name):
+                yield int(match[1]) + RANGE - 1
