@@ -327,6 +327,7 @@ def test_the_gate_shows_who_cannot_sign_and_why(workspace: Workspace, locked: Pe
         assert any(f"line {number} of allowed_signers lets nobody sign: {why}" in text for text in shown.troubles)
     assert len(shown.troubles) == 3
     assert shown.lines()[-1] == f"  ! {shown.troubles[-1]}"
+    assert set_up(again(workspace), chosen(locked.key), NOW)[-2] == f"! {shown.troubles[-1]}"
     revoked.write_text("garbage\n")
     assert "revoked_keys cannot be read as a whole" in describe(again(workspace), NOW).troubles[0]
     revoked.write_text("")

@@ -124,7 +124,9 @@ def set_up(
         "unprotected_key": weak,
     }
     done.append(_write_settings(workspace, values))
-    return [*done, holds(Workspace(workspace.root).settings, workspace.root, now).words]
+    opened = Workspace(workspace.root)
+    done += [f"! {one.text}" for one in troubles_of(opened, read_signers(folder), now)]
+    return [*done, holds(opened.settings, workspace.root, now).words]
 
 
 def allow(workspace: Workspace, name: str, public: Path) -> str:
@@ -176,7 +178,8 @@ def _key(choice: Choice, tell: Callable[[str], None]) -> Key:
 
 
 def _new_key(path: Path, choice: Choice, tell: Callable[[str], None]) -> Key:
-    asks = "a touch of the hardware key" if choice.hardware else "its passphrase, twice; without one it is refused"
+    empty = "" if choice.unprotected else "; without one it is refused"
+    asks = "a touch of the hardware key" if choice.hardware else f"its passphrase, twice{empty}"
     tell(f"a new key at {path}; ssh-keygen asks for {asks}")
     signing.make_key(path, choice.hardware, f"watchbill decisions of {choice.principal}")
     try:
