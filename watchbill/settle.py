@@ -23,6 +23,8 @@ from watchbill.inbox import ask, ask_about_damage, is_known, open_items, unreada
 from watchbill.landed import settle_landed
 from watchbill.layout import DOCUMENT_NUMBER, ITEM_ID, TICKET_ID, branch_of, item_id
 from watchbill.overview import Overview, overview_of
+from watchbill.rules.card import Card
+from watchbill.rules.next_step import Question
 from watchbill.tools.git import Repository, erase, remove_empty_branches, remove_empty_objects
 from watchbill.tools.redaction import redact
 from watchbill.workspace import Workspace
@@ -194,15 +196,24 @@ def _file_answered_items(workspace: Workspace) -> Iterable[str]:
 
 
 def _reopen_items(workspace: Workspace, seen: Overview) -> Iterable[str]:
-    """An item that was filed for a decision which does not count, for instance because its key was revoked since."""
+    """An item that was filed, and whose question is open again: because the decision does not count, for instance since
+    its key was revoked, or because more people have to agree now."""
     layout = workspace.layout
     for card in seen.cards.values():
-        if not card.void:
-            continue
-        for item in (item_id(card.ticket, seq) for seq in card.questions):
-            if layout.decided_item(item).is_file() and not layout.inbox_item(item).exists():
+        for seq in card.questions:
+            item = item_id(card.ticket, seq)
+            if not layout.decided_item(item).is_file() or layout.inbox_item(item).exists():
+                continue
+            # It is filed after its decision was published: read anew, the history holds what it was filed for.
+            step = step_of(workspace, workspace.history(card.ticket))
+            question = next((question for question in step.questions if question.seq == seq), None)
+            if question is not None:
                 move(layout.decided_item(item), layout.inbox_item(item))
-                yield f"{item} waits again: the decision about it does not count"
+                yield f"{item} waits again: {_why_again(card, question)}"
+
+
+def _why_again(card: Card, question: Question) -> str:
+    return f"it {question.waiting}" if question.given or not card.void else "the decision about it does not count"
 
 
 def _guess_id(path: Path) -> str:

@@ -43,6 +43,14 @@ def answer(
     return decide(workspace, item, decision, "so be it", one.name, at, one.signs(at), to)
 
 
+def with_gate(workspace: Workspace, before: str, after: str) -> Workspace:
+    """The same workspace, after its owner has changed `[gate]`."""
+    text = workspace.layout.settings.read_text("utf-8")
+    assert before in text
+    workspace.layout.settings.write_text(text.replace(before, after), "utf-8")
+    return Workspace(workspace.root)
+
+
 def step(workspace: Workspace) -> Step:
     return step_of(workspace, workspace.history("T-0001"))
 
@@ -71,6 +79,28 @@ def test_the_item_waits_for_the_second_signature(tmp_path: Path, people: dict[st
     second = answer(workspace, people["grace"])
     assert (second.waits, step(workspace).to, workspace.layout.inbox_item(ITEM).exists()) == ("", ("build",), False)
     assert wrong(workspace) == []
+
+
+@pytest.mark.parametrize("many", ["approvals = 2", 'approvals = 2\napprovals_for = ["high"]'])
+def test_what_two_people_decided_stays_right_when_one_is_enough(
+    tmp_path: Path, people: dict[str, Person], many: str
+) -> None:
+    workspace = workspace_of(tmp_path, people, many)
+    answer(workspace, people["ada"])
+    assert not [note for note in verify(workspace, NOW).notes if "answered already" in note], "half is not all"
+    answer(workspace, people["grace"])
+    workspace = with_gate(workspace, many, "approvals = 1")
+    assert (step(workspace).to, wrong(workspace)) == (("build",), [])
+
+
+def test_an_item_waits_again_when_more_have_to_agree(tmp_path: Path, people: dict[str, Person]) -> None:
+    workspace = workspace_of(tmp_path, people, "approvals = 1")
+    answer(workspace, people["ada"])
+    workspace = with_gate(workspace, "approvals = 1", "approvals = 2")
+    assert settle(workspace, NOW) == [f"{ITEM} waits again: it waits; 1 of 2 agree (approve by ada)"]
+    assert (workspace.layout.inbox_item(ITEM).exists(), settle(workspace, NOW), wrong(workspace)) == (True, [], [])
+    answer(workspace, people["grace"])
+    assert (step(workspace).to, workspace.layout.inbox_item(ITEM).exists()) == (("build",), False)
 
 
 def test_one_key_under_two_names_is_one_person(tmp_path: Path, people: dict[str, Person]) -> None:

@@ -318,6 +318,19 @@ def test_a_stricter_routing_turns_old_merges_into_notes_not_violations(team: Tea
     assert [note for note in report.notes if "under today's routing and limits it would not be merged" in note]
 
 
+def test_who_asks_for_more_people_reads_one_note_of_the_merges_before(team: Team) -> None:
+    decide(team.workspace, "T-0004-0003", "dismiss", "", "Ada", NOW)
+    assert team.merge("T-0004") == ["merged"]
+    change_settings(team.workspace, {"gate": {"approvals": 2}})
+    report = verify(Workspace(team.workspace.root), NOW)
+    assert report.violations == ()
+    fewer = [note for note in report.notes if "by fewer people" in note]
+    assert fewer == [
+        "watchbill.toml: 2 merge(s) were approved by fewer people than [gate] asks for today, the first in T-0002/0008"
+    ]
+    assert not [note for note in report.notes if "would not be merged" in note or "answered already" in note]
+
+
 def test_a_settings_file_that_cannot_be_read_is_told_as_such(team: Team) -> None:
     edit(team.workspace.layout.settings, r"^\[checks\]$", "[cheks]")
     with pytest.raises(Misconfigured, match="checks"):
@@ -488,6 +501,12 @@ def test_a_second_decision_about_the_same_document_is_found(team: Team) -> None:
     decide(team.workspace, "T-0004-0003", "escalate", "", "Ada", NOW)
     assert violations(team) == []
     forge(team, "T-0004", **decision(3))
+    assert violations(team) == ["handoffs/T-0004/0005.md: document 0003 was answered already, by document 0004"]
+
+
+def test_a_second_approval_where_one_was_enough_is_found(team: Team) -> None:
+    decide(team.workspace, "T-0004-0003", "approve", "", "Ada", NOW)
+    forge(team, "T-0004", **decision(3, by="Grace"))
     assert violations(team) == ["handoffs/T-0004/0005.md: document 0003 was answered already, by document 0004"]
 
 

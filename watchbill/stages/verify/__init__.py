@@ -16,7 +16,7 @@ from watchbill.files.archive import documents_in
 from watchbill.hand_over import step_of
 from watchbill.heads import Head, read_heads
 from watchbill.history import Backlog, History, Recorded, archived_packs, histories_on_disk
-from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout
+from watchbill.layout import DOCUMENT_NUMBER, TICKET_ID, Layout, item_id
 from watchbill.stages.verify.chains import check_chain, check_earlier, check_head, highest_there
 from watchbill.stages.verify.decisions import check_decisions
 from watchbill.stages.verify.merges import check_merges
@@ -60,16 +60,19 @@ def verify(workspace: Workspace, now: datetime, since: datetime | None = None) -
     _about_the_backlog(backlog, found)
     _about_the_quarantine(layout, found)
     _about_the_archive(layout, found)
+    asked: set[str] = set()
     for history in histories.values():
         _about_strangers(layout.history_of(history.id), found)
         check_chain(history, layout, found)
         check_decisions(workspace, history, found)
         check_origin(history, records, layout, found)
-        check_questions(history, step_of(workspace, history), layout, found)
+        step = step_of(workspace, history)
+        asked.update(item_id(history.id, question.seq) for question in step.questions)
+        check_questions(history, step, layout, found)
         _about_the_future(history, now, found)
     _about_the_ends(histories, ended, heads, layout, found)
     check_manifests(records, histories, ended, layout, found)
-    check_items(records, histories, ended, layout, found)
+    check_items(records, histories, ended, asked, layout, found)
     check_sessions(records, histories, ended, layout, found)
     check_ends(histories, layout, found)
     merges = check_merges(workspace, histories, ended, found)

@@ -39,7 +39,8 @@ def _check_decision(workspace: Workspace, before: History, recorded: Recorded, w
         return
     settings = workspace.settings
     state = read_state(before, workspace.routing, settings.limits.max_attempts, settings.gate)
-    why_not = _why_no_answer(workspace.layout, before, whole, decision, asked=set(state.open))
+    asked = {*state.open, *_left_open(workspace, before, decision.answers)}
+    why_not = _why_no_answer(workspace.layout, before, whole, decision, asked)
     if why_not:
         found.violation(recorded.path, why_not)
     reviewed = state.work.commit if state.work else None
@@ -49,8 +50,21 @@ def _check_decision(workspace: Workspace, before: History, recorded: Recorded, w
         found.violation(recorded.path, what)
 
 
+def _left_open(workspace: Workspace, before: History, seq: int) -> set[int]:
+    """The question `seq`, where it took more answers at that moment than it takes today ([gate] approvals).
+
+    Then each answer so far left its ticket with the human, and under a gate that asks for one more it is open still.
+    """
+    so_far = [item for item in before.counted if item.sender == "human" and item.answers == seq]
+    if not so_far or any("human" not in item.to for item in so_far):
+        return set()
+    settings = workspace.settings
+    gate = settings.gate.model_copy(update={"approvals": len(so_far) + 1, "approvals_for": ()})
+    return {seq} & set(read_state(before, workspace.routing, settings.limits.max_attempts, gate).open)
+
+
 def _why_no_answer(layout: Layout, before: History, whole: History, decision: Handoff, asked: set[int]) -> str:
-    """Why a decision answers nothing, or "". `asked` are the questions that are open by today's routing."""
+    """Why a decision answers nothing, or "". `asked` are the questions that were open."""
     seq = decision.answers or 0
     if seq in asked:
         return ""

@@ -6,7 +6,7 @@ Owns the walk along the integration branch and the checks of every merge. It rea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from watchbill.documents.handoff import Handoff
@@ -47,6 +47,7 @@ class _Merges:
     histories: Mapping[str, History]
     ended: Mapping[str, Recorded]
     found: Findings
+    by_fewer: list[str] = field(default_factory=list)
 
     @cached_property
     def merged(self) -> list[tuple[History, Recorded]]:
@@ -71,6 +72,9 @@ class _Merges:
                 self.found.violation(recorded.path, what)
             said[merged] = recorded
             self._compare_with_todays_routing(before, recorded, merged)
+        if self.by_fewer:
+            what = f"{len(self.by_fewer)} merge(s) were approved by fewer people than [gate] asks for today"
+            self.found.note(self.workspace.layout.settings, f"{what}, the first in {self.by_fewer[0]}")
 
     def ids(self, repo: Repository) -> None:
         """Every commit that a document names exists."""
@@ -164,8 +168,12 @@ class _Merges:
         routing, attempts = self.workspace.routing, self.workspace.settings.limits.max_attempts
         files = recorded.handoff.verified.files if recorded.handoff.verified else ()
         gate = self.workspace.settings.gate
-        reasons = refusals(as_it_was, routing, attempts, recorded.handoff.commit, merged, gate, files)
-        if reasons:
+        commit = recorded.handoff.commit
+        reasons = refusals(as_it_was, routing, attempts, commit, merged, gate, files)
+        one_is_enough = gate.model_copy(update={"approvals": 1})
+        if reasons and not refusals(as_it_was, routing, attempts, commit, merged, one_is_enough, files):
+            self.by_fewer.append(handoff_ref(before.id, recorded.handoff.seq))
+        elif reasons:
             self.found.note(recorded.path, f"under today's routing and limits it would not be merged: {reasons[0]}")
 
     def _named(self) -> Iterator[tuple[Recorded, str, bool, str]]:

@@ -93,9 +93,15 @@ def check_origin(history: History, records: Records, layout: Layout, found: Find
 
 
 def check_items(
-    records: Records, histories: Mapping[str, History], unread: Collection[str], layout: Layout, found: Findings
+    records: Records,
+    histories: Mapping[str, History],
+    unread: Collection[str],
+    asked: Collection[str],
+    layout: Layout,
+    found: Findings,
 ) -> None:
-    """Each item asks about a document that is there, and what lies among the decided was decided."""
+    """Each item asks about a document that is there, and what lies among the decided was decided. `asked` are the items
+    whose questions are open, perhaps after a first answer of several."""
     for path, item in {**records.waiting, **records.decided}.items():
         if item.id != path.stem or item.id != item_id(item.ticket, item.answers):
             found.violation(path, f"it says that it is {item.id}, about document {item.answers:04} of {item.ticket}")
@@ -108,7 +114,7 @@ def check_items(
             continue
         _check_filed(path, item, histories.get(item.ticket), found)
     for path, item in records.waiting.items():
-        if item.answers and _answer_to(histories.get(item.ticket), item.answers):
+        if item.answers and path.stem not in asked and _answer_to(histories.get(item.ticket), item.answers):
             found.note(path, "it is answered already; the next run files it")
         if layout.decided_item(path.stem) in records.decided:
             found.note(path, "it lies among the decided items too; the next run tidies it up")
