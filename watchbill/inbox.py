@@ -54,6 +54,40 @@ class Waiting:
     path: Path
 
 
+@dataclass(frozen=True)
+class Listed:
+    """One line of the list of what waits. `mark` is what is the matter with its answer, or ""."""
+
+    id: str
+    severity: str
+    title: str
+    mark: str = ""
+
+
+def listed(layout: Layout, signed: bool) -> list[Listed]:
+    """Every file that waits, in the order of its name, also one that an edit has spoilt: its question is open as ever.
+
+    `signed` says whether the gate counts signed answers only.
+    """
+    lines = []
+    for path in _files(layout):
+        try:
+            item = _read(path)
+            lines.append(Listed(item.id, item.severity, item.title, _about_its_answer(item, signed)))
+        except Damaged as error:
+            why = f"its file cannot be read: {error.why}; correct it and save it again"
+            lines.append(Listed(path.stem, "", "", why))
+    return lines
+
+
+def _about_its_answer(item: InboxItem, signed: bool) -> str:
+    if not item.decision:
+        return ""
+    if signed and item.answers:
+        return f"{item.decision} stands in its file, but not signed; sign it with: watchbill inbox sign"
+    return f"{item.decision} stands in its file; the next run takes it up"
+
+
 def open_items(layout: Layout) -> list[Waiting]:
     """Every item that waits, in the order of its name. Files that cannot be read are left out (see `unreadable`)."""
     found = []

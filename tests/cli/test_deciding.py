@@ -79,6 +79,8 @@ def test_an_answer_in_a_file_waits_for_its_signature(signed: Workspace, tmp_path
     assert "answered in its file, but not signed" in unsigned.err
     listed = works(signed.root, "inbox", "list")
     assert "gate: decisions are signed" in listed.out
+    for verb in (("inbox", "list"), ("status",)):
+        assert "      ! reject stands in its file, but not signed" in works(signed.root, *verb).out
     done = works(signed.root, "inbox", "sign", "--json", env=asking(tmp_path))
     assert [one["decision"] for one in done.json] == ["reject"]
     assert not item.exists()

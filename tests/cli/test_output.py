@@ -96,7 +96,7 @@ STATUS = """\
 project: 1 waits for you, 1 ready to build
   gate: an edit of the inbox folder decides
 
-waits for you (2):
+waits for you (2 item(s)):
   T-0001-0001  -  Which colour?
   T-0003-0000  -  a ticket cannot be read
 

@@ -216,14 +216,14 @@ def merge(json: Json = False) -> None:
 def inbox_list(json: Json = False) -> None:
     """List what waits for you."""
     from watchbill.cli import show
-    from watchbill.inbox import open_items, unreadable
+    from watchbill.inbox import open_items
+    from watchbill.stages.report import reminders, waiting
 
     opened = begin.workspace()
-    items, damaged = open_items(opened.layout), unreadable(opened.layout)
-    show.inbox(items, damaged, json)
-    if items and not json:
+    lines = waiting(opened)
+    show.inbox(lines, open_items(opened.layout), json)
+    if lines and not json:
         from watchbill.gate import holds
-        from watchbill.stages.report import reminders
 
         words = holds(opened.settings, opened.root, begin.now()).words
         show.gate(words, reminders(opened, begin.now()))

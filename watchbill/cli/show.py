@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from watchbill.errors import EXIT_DAMAGED, Refused
 
 if TYPE_CHECKING:
+    from watchbill.documents.inbox_item import InboxItem
     from watchbill.documents.manifest import Manifest
-    from watchbill.errors import Damaged
     from watchbill.history import History
-    from watchbill.inbox import Waiting
+    from watchbill.inbox import Listed, Waiting
     from watchbill.layout import Layout
     from watchbill.stages.archive import Packed
     from watchbill.stages.merge import Result
@@ -46,6 +46,12 @@ def as_json(value: Any) -> None:
 
 def table(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
     """Columns side by side; the last one is cut to the width of the terminal."""
+    for line in columns(rows, indent):
+        print(line)
+
+
+def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> Iterator[str]:
+    """The lines of such a table."""
     import shutil
 
     kept = [[plain(cell) for cell in row] for row in rows]
@@ -57,7 +63,7 @@ def table(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
         line = indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         last = row[-1]
         left = max(20, room - len(line) - 2)
-        print(f"{line}  {last if len(last) <= left else last[: left - 1] + '…'}".rstrip())
+        yield f"{line}  {last if len(last) <= left else last[: left - 1] + '…'}".rstrip()
 
 
 def _rest(number: int, where: str) -> None:
@@ -138,17 +144,32 @@ def merges(results: list[Result], json: bool) -> None:
         print(f"{result.ticket}  {result.outcome}  {plain(words)}")
 
 
-def inbox(items: list[Waiting], damaged: list[Damaged], json: bool) -> None:
+def inbox(lines: list[Listed], items: list[Waiting], json: bool) -> None:
     if json:
-        as_json([waiting.item.model_dump(mode="json", by_alias=True, exclude={"body"}) for waiting in items])
+        found = {waiting.item.id: waiting.item for waiting in items}
+        as_json([_listed_as_json(line, found.get(line.id)) for line in lines])
         return
-    if not items and not damaged:
+    if not lines:
         print("nothing waits for you")
-    table((waiting.item.id, waiting.item.severity or "-", waiting.item.title) for waiting in items)
-    for error in damaged:
-        print(f"  ! {error.path.name} cannot be read: {plain(error.why)}")
-    if items:
+    _waiting(lines)
+    if lines:
         print("read one with: watchbill inbox show ITEM")
+
+
+def _listed_as_json(line: Listed, item: InboxItem | None) -> dict[str, Any]:
+    """An item without its page. Of one that cannot be read, only what is known without it."""
+    if item is None:
+        return {"id": line.id, "title": line.title, "mark": line.mark}
+    return {**item.model_dump(mode="json", by_alias=True, exclude={"body"}), "mark": line.mark}
+
+
+def _waiting(lines: Sequence[Listed]) -> None:
+    """What waits, a line each, and beneath it what is the matter with its answer."""
+    rows = columns((line.id, line.severity or "-", line.title) for line in lines)
+    for row, line in zip(rows, lines, strict=True):
+        print(row)
+        if line.mark:
+            print(f"      ! {plain(line.mark)}")
 
 
 def gate(words: str, reminders: list[str]) -> None:
@@ -215,8 +236,8 @@ def status(found: Status, json: bool) -> None:
     if found.paused:
         print(f"  {plain(found.paused)}")
     if found.waiting:
-        print(f"\nwaits for you ({len(found.waiting)}):")
-        table((w.item.id, w.item.severity or "-", w.item.title) for w in found.waiting)
+        print(f"\nwaits for you ({len(found.waiting)} item(s)):")
+        _waiting(found.waiting)
     for reminder in found.reminders:
         print(f"  ! {plain(reminder)}")
     moving = [s for s in found.tickets if s.state not in ("merged", "closed", "rejected", "human")]

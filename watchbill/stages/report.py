@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from watchbill.documents.session import SessionRecord
 from watchbill.files.quarantine import reasons
 from watchbill.gate import holds
 from watchbill.history import read_history
-from watchbill.inbox import Waiting, open_items, unreadable
+from watchbill.inbox import Listed, listed
 from watchbill.layout import item_id
 from watchbill.overview import Overview, overview_of
 from watchbill.pause import why_paused
@@ -49,7 +49,7 @@ class Status:
     gate: str
     paused: str | None
     tickets: tuple[Standing, ...]
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[Listed, ...]
     quarantined: tuple[dict[str, str], ...]
     sessions: tuple[SessionRecord, ...]
     troubles: tuple[str, ...]
@@ -67,7 +67,8 @@ class Status:
             "paused": self.paused,
             "counts": self.counts,
             "tickets": [vars(standing) for standing in self.tickets],
-            "inbox": [waiting.item.id for waiting in self.waiting],
+            "inbox": [line.id for line in self.waiting],
+            "waiting": [vars(line) for line in self.waiting],
             "quarantined": list(self.quarantined),
             "troubles": list(self.troubles),
             "reminders": list(self.reminders),
@@ -79,10 +80,8 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
     """How everything stands now. `now` is what the age of a question is measured by; without it nothing is overdue."""
     seen = overview_of(workspace)
     faults = dependencies.read({ticket: card.needs for ticket, card in seen.cards.items()}).faults
-    damaged = (*seen.damaged, *unreadable(workspace.layout))
+    damaged = (*seen.damaged, *seen.broken)
     troubles = [f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}" for error in damaged]
-    for error in seen.broken:
-        troubles.append(f"{error.path.relative_to(workspace.root)} cannot be read: {error.why}")
     for ticket, files in seen.duplicates.items():
         troubles.append(f"{len(files)} files claim the id {ticket}: {' and '.join(files)}")
     for history in seen.troubled:
@@ -93,12 +92,23 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
         gate=holds(workspace.settings, workspace.root, now or datetime.now(UTC)).words,
         paused=why_paused(workspace.layout),
         tickets=tuple(_standing(card, faults.get(card.ticket, "")) for card in seen.cards.values()),
-        waiting=tuple(open_items(workspace.layout)),
+        waiting=tuple(waiting(workspace, seen)),
         quarantined=tuple(reasons(workspace.layout.quarantine)),
         sessions=tuple(records(workspace.layout)),
         troubles=(*troubles, *(line for card in seen.cards.values() for line in _void(card))),
         reminders=tuple(reminders(workspace, now, seen)),
     )
+
+
+def waiting(workspace: Workspace, seen: Overview | None = None) -> list[Listed]:
+    """Every question that waits, also one whose page is spoilt, or lies elsewhere until the next run."""
+    lines = {line.id: line for line in listed(workspace.layout, workspace.settings.gate.require == "signature")}
+    for card in (seen or overview_of(workspace)).cards.values():
+        for seq in card.questions:
+            item = item_id(card.ticket, seq)
+            line = lines.get(item, Listed(item, "", "", "its page is not in the inbox until the next run"))
+            lines[item] = line if line.title else replace(line, title=card.reason)
+    return [lines[item] for item in sorted(lines)]
 
 
 def _void(card: Card) -> Iterator[str]:
@@ -178,10 +188,7 @@ def brief(workspace: Workspace, since: datetime) -> Brief:
     costs = [record.cost for record in sessions if record.turns]
     return Brief(
         merged=tuple(merged),
-        waiting=(
-            *((waiting.item.id, waiting.item.title) for waiting in now.waiting),
-            *((error.path.stem, f"its file cannot be read: {error.why}") for error in unreadable(workspace.layout)),
-        ),
+        waiting=(*((line.id, "; ".join(part for part in (line.title, line.mark) if part)) for line in now.waiting),),
         deferred=tuple(deferred),
         untouched=tuple(untouched),
         requests=sum(record.turns + record.retries for record in sessions),
