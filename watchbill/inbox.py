@@ -28,8 +28,9 @@ from watchbill.tools.redaction import redact
 # The parts of a page together stay below what is read of a document.
 DIFF, EVIDENCE, WORDS = 40_000, 2_500, 8_000
 
+HOW = "## How to answer"
 HOW_TO_ANSWER = """\
-Write one word after `decision:` above and save this file{sign}, or run one of
+Write one word after `decision:` {where} and save {it}{sign}, or run one of
 
     watchbill inbox approve {item} -m "why"     the proposal goes ahead
     watchbill inbox dismiss {item} -m "why"     it is wrong or accepted: go on
@@ -224,7 +225,7 @@ def _page(history: History, question: Question, now: datetime, diff: str, gate: 
         f"# {history.id}: {one_line(title)}",
         f"**Why you are asked:** {one_line(question.why)}",
         f"**Proposal:** {one_line(question.proposal)}",
-        "## How to answer",
+        HOW,
         _how(item, gate),
         *_about_the_gate(question, gate),
     ]
@@ -250,20 +251,37 @@ def _page(history: History, question: Question, now: datetime, diff: str, gate: 
     )
 
 
-def _how(item: str, gate: Holds | None = None) -> str:
+def how_to_answer_now(item: str, question: Question, gate: Holds, path: Path) -> str:
+    """The part of a page that says how to answer, by the gate that holds now, for who does not see the file."""
+    return "\n\n".join([HOW, _how(item, gate, f"in {path}", "it"), *_about_the_gate(question, gate, then="")])
+
+
+def with_part(body: str, part: str) -> str:
+    """A page with `part` in place of the one that says how to answer; before everything else where it has none."""
+    lines = body.split("\n")
+    if HOW not in lines:
+        return f"{part}\n\n{body}"
+    start = lines.index(HOW)
+    end = next((at for at in range(start + 1, len(lines)) if lines[at].startswith("## ")), len(lines))
+    return "\n".join([*lines[:start], part, "", *lines[end:]]).rstrip()
+
+
+def _how(item: str, gate: Holds | None = None, where: str = "above", it: str = "this file") -> str:
     sign = ", then sign it with `watchbill inbox sign`" if gate and gate.require == "signature" else ""
-    return HOW_TO_ANSWER.format(item=item, sign=sign).rstrip()
+    return HOW_TO_ANSWER.format(item=item, sign=sign, where=where, it=it).rstrip()
 
 
-def _about_the_gate(question: Question, gate: Holds | None) -> Iterable[str]:
-    """What an answer takes, and how far the gate can be trusted."""
+def _about_the_gate(question: Question, gate: Holds | None, then: str = "When this was asked: ") -> Iterable[str]:
+    """What an answer takes, and how far the gate can be trusted. A page in the folder is not written anew: `then`."""
+    if question.needs > 1:
+        yield f"{question.needs} people have to decide the same."
     if question.needs > 1 or question.waits_for:
         yield f"It {one_line(question.waiting)}."
     if question.protected:
         yield "Protected paths that it changes:"
         yield "\n".join(f"- {code(path)}" for path in question.protected[:50])
     if gate:
-        yield f"({gate.words})"
+        yield f"({then}{gate.words})"
 
 
 def _about(subject: Handoff) -> list[str]:

@@ -14,7 +14,7 @@ from tests.sessions import CHECK, PLAIN, Stage, builds, found, hands_over, stage
 from tests.signatures import finds
 from tests.stages.waiting_workspace import make_workspace as workspace_of
 from tests.workspaces import NOW, make_workspace
-from watchbill.cli.deciding import in_words
+from watchbill.cli import show
 from watchbill.documents.script import Said, Take
 from watchbill.errors import Refused
 from watchbill.files.front_matter import split
@@ -215,7 +215,7 @@ def test_an_answer_about_a_ticket_that_cannot_be_read_claims_to_do_nothing_but_p
     assert "Mend a copy of the file and save it in tickets/" in page
     assert "put this page away, which is all that an answer does" in page
     assert "approve" not in page and "the proposal goes ahead" not in page
-    said = in_words(decide(workspace, "T-0002-0000", "approve", "", "ada", NOW))
+    said = show.decided(decide(workspace, "T-0002-0000", "approve", "", "ada", NOW))
     assert said == "T-0002-0000: the page is put away, and that is all; the ticket is back once its file is in tickets/"
     assert not workspace.layout.history_of("T-0002").exists()
 
@@ -232,4 +232,4 @@ def test_an_answer_about_a_ticket_that_cannot_be_read_claims_to_do_nothing_but_p
 def test_an_answer_says_what_comes_of_it(tmp_path: Path, decision: str, to: str, said: str) -> None:
     workspace = workspace_of(tmp_path)
     finds(workspace)
-    assert in_words(decide(workspace, ITEM, decision, "", "ada", NOW, to=to)) == said
+    assert show.decided(decide(workspace, ITEM, decision, "", "ada", NOW, to=to)) == said

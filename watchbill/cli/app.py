@@ -233,8 +233,9 @@ def inbox_list(json: Json = False) -> None:
 def inbox_show(item: Item, json: Json = False) -> None:
     """Show one item whole."""
     from watchbill.cli import show
+    from watchbill.stages.page import page_of
 
-    show.inbox_item(begin.workspace().layout, item, json)
+    show.inbox_item(page_of(begin.workspace(), item, begin.now()), json)
 
 
 def _decide(item: str, decision: str, note: str, by: str | None, key: Path | None, json: bool, to: str = "") -> None:

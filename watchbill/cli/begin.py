@@ -67,12 +67,12 @@ def end() -> None:
 
 def take_answers(opened: Workspace) -> None:
     """Publish the answers that were written into inbox files."""
-    from watchbill.cli.deciding import in_words
+    from watchbill.cli import show
     from watchbill.stages.decide import pick_up
 
     decided, troubles = pick_up(opened, now())
     for answer in decided:
-        note(in_words(answer, " (from the file)"))
+        note(show.decided(answer, " (from the file)"))
     for trouble in troubles:
         note(trouble)
     if opened.settings.gate.escalate_after_days:

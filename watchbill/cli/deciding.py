@@ -32,7 +32,7 @@ def decide(item: str, decision: str, note: str, by: str | None, key: Path | None
     if json:
         shown.as_json(_as_json(answer))
     else:
-        print(in_words(answer))
+        print(shown.decided(answer))
 
 
 def sign(items: list[str], by: str | None, key: Path | None, json: bool) -> None:
@@ -57,7 +57,7 @@ def sign(items: list[str], by: str | None, key: Path | None, json: bool) -> None
         shown.as_json([_as_json(answer) for answer in done])
     else:
         for answer in done:
-            print(in_words(answer))
+            print(shown.decided(answer))
         if not answered:
             print("no item has an answer in its file")
     if refused:
@@ -155,18 +155,3 @@ def _as_json(answer: Decided) -> dict[str, Any]:
         "waits": answer.waits,
         "asked_again": answer.asked_again,
     }
-
-
-def in_words(answer: Decided, whence: str = "") -> str:
-    """What came of an answer, in one line; `whence` says where it was found."""
-    step, ticket = answer.step, answer.ticket
-    said = f"{answer.item}: {answer.decision}{whence}"
-    if step is None:
-        return f"{answer.item}: the page is put away, and that is all; the ticket is back once its file is in tickets/"
-    if answer.waits:
-        return f"{said}; it {answer.waits}"
-    if answer.asked_again:
-        return f"{said}; it waits for {answer.to or 'somebody else'} now, as {answer.asked_again}"
-    if step.ended:
-        return f"{said}; nothing more happens to {ticket}"
-    return f"{said}; {ticket} goes to {' and '.join(step.to)}"

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from watchbill.documents.manifest import Manifest
     from watchbill.history import History
     from watchbill.inbox import Listed, Waiting
-    from watchbill.layout import Layout
     from watchbill.stages.archive import Packed
+    from watchbill.stages.decide import Decided
     from watchbill.stages.merge import Result
+    from watchbill.stages.page import Page
     from watchbill.stages.report import Brief, Status
     from watchbill.stages.tickets import Line
     from watchbill.stages.verify import Report
@@ -124,9 +125,11 @@ def manifests(planned: list[Manifest], dry_run: bool, json: bool) -> None:
         head = f"{manifest.id}: {len(manifest.entries)} ticket(s), at most {turns} turns"
         print(f"{head} (not written)" if dry_run else head)
         table((entry.ticket, f"{entry.turns} turns", entry.reason) for entry in manifest.entries)
-    skipped = {(skip.ticket, skip.reason) for manifest in planned for skip in manifest.skipped}
     entered = {entry.ticket for manifest in planned for entry in manifest.entries}
-    left = sorted(item for item in skipped if item[0] not in entered)
+    reasons: dict[str, dict[str, None]] = {}
+    for skip in (skip for manifest in planned for skip in manifest.skipped if skip.ticket not in entered):
+        reasons.setdefault(skip.ticket, {})[skip.reason] = None
+    left = sorted((ticket, "; ".join(whys)) for ticket, whys in reasons.items())
     if left:
         print("left alone:")
         table(left[:MOST_LINES])
@@ -172,6 +175,21 @@ def _waiting(lines: Sequence[Listed]) -> None:
             print(f"      ! {plain(line.mark)}")
 
 
+def decided(answer: Decided, whence: str = "") -> str:
+    """What came of an answer, in one line; `whence` says where it was found."""
+    step, ticket = answer.step, answer.ticket
+    said = f"{answer.item}: {answer.decision}{whence}"
+    if step is None:
+        return f"{answer.item}: the page is put away, and that is all; the ticket is back once its file is in tickets/"
+    if answer.waits:
+        return f"{said}; it {answer.waits}"
+    if answer.asked_again:
+        return f"{said}; it waits for {answer.to or 'somebody else'} now, as {answer.asked_again}"
+    if step.ended:
+        return f"{said}; nothing more happens to {ticket}"
+    return f"{said}; {ticket} goes to {' and '.join(step.to)}"
+
+
 def gate(words: str, reminders: list[str]) -> None:
     """The gate that an answer has to pass, and what still waits for whom."""
     for line in reminders:
@@ -179,19 +197,14 @@ def gate(words: str, reminders: list[str]) -> None:
     print(plain(words))
 
 
-def inbox_item(layout: Layout, item: str, json: bool) -> None:
-    from watchbill.documents.inbox_item import InboxItem
-    from watchbill.layout import ITEM_ID
-
-    known = ITEM_ID.fullmatch(item) is not None
-    path = next((p for p in (layout.inbox_item(item), layout.decided_item(item)) if known and p.is_file()), None)
-    if path is None:
-        raise Refused(f"there is no item {plain(item)} in the inbox", "See what waits with: watchbill inbox list")
-    found = InboxItem.load(path)
+def inbox_item(page: Page, json: bool) -> None:
     if json:
-        as_json(found.model_dump(mode="json", by_alias=True))
+        known = page.item.model_dump(mode="json", by_alias=True) if page.item else {"id": page.id}
+        as_json({**known, "body": page.body, "trouble": page.trouble})
         return
-    print(_safe(found.body))
+    if page.trouble:
+        print(f"! {plain(page.trouble)}\n")
+    print(_safe(page.body))
 
 
 def history(found: History, json: bool) -> None:
@@ -210,7 +223,8 @@ def history(found: History, json: bool) -> None:
     if not found.documents:
         print(f"nothing has happened to {found.id} yet")
     for handoff in found.handoffs:
-        what = handoff.decision or handoff.outcome
+        by = f" by {plain(handoff.by)}" if handoff.by else ""
+        what = f"{handoff.decision or handoff.outcome}{by}"
         words = handoff.reason or (handoff.claimed.summary if handoff.claimed else "")
         onward = " and ".join(handoff.to)
         head = f"{handoff.seq:04}  {handoff.created:%Y-%m-%d %H:%M}  {handoff.sender} → {onward}: {what}"
