@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from watchbill.errors import Stale
+from watchbill.errors import Refused, Stale
 from watchbill.files.document import stamp
 from watchbill.files.publish import disk_trouble, publish
 from watchbill.layout import Layout
@@ -41,9 +41,13 @@ def pause(layout: Layout, note: str, now: datetime) -> bool:
 
 
 def resume(layout: Layout) -> bool:
-    """Go on. False when it was not paused."""
+    """Go on. False when it was not paused. Raises `Refused` for a folder of that name that holds something."""
+    path = layout.paused
     if why_paused(layout) is None:
         return False
-    with disk_trouble(layout.paused):
-        layout.paused.unlink()
+    is_folder = path.is_dir() and not path.is_symlink()
+    if is_folder and any(path.iterdir()):
+        raise Refused(f"{path} is a folder with something in it", "Move it away yourself, then nothing is paused.")
+    with disk_trouble(path, "remove"):
+        path.rmdir() if is_folder else path.unlink()
     return True

@@ -84,7 +84,7 @@ def verify(workspace: Workspace, now: datetime, since: datetime | None = None) -
         sessions=len(records.sessions),
         merges=merges,
     )
-    return Report(_in_order(found.violations), tuple(sorted(found.notes)), counts)
+    return Report(_in_order(found.violations), tuple(sorted(found.notes)), counts, len(ended))
 
 
 def _in_order(violations: Mapping[Violation, None]) -> tuple[Violation, ...]:
@@ -126,8 +126,6 @@ def _about_the_ends(
         highest = last.handoff.seq if ticket in ended and last else highest_there(history) if history else 0
         check_head(ticket, highest, last, head, layout, found)
         check_earlier(history.documents if history else (), head, found)
-    if ended:
-        found.note(layout.handoffs, f"{len(ended)} of them ended before that moment; of each only the end was read")
 
 
 def _about_strangers(folder: Path, found: Findings) -> None:

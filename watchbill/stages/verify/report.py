@@ -31,11 +31,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole result. `notes` are worth knowing and no violation, as `path: what`."""
+    """The whole result. `notes` are worth knowing and no violation, as `path: what`. `glanced` histories ended before
+    the moment that was given: only their ends were read."""
 
     violations: tuple[Violation, ...]
     notes: tuple[str, ...]
     counts: Counts
+    glanced: int = 0
 
 
 @dataclass
