@@ -240,7 +240,7 @@ def _page(history: History, question: Question, now: datetime, diff: str, gate: 
         answers=question.seq,
         created=now,
         title=one_line(question.why, 200),
-        asked_by=subject.sender if subject else "the engine",
+        asked_by=_asker(history, question, subject),
         severity=(subject.worst or "") if subject else "",
         confidence=subject.confidence if subject else None,
         handoff=recorded.sha if recorded else None,
@@ -249,6 +249,14 @@ def _page(history: History, question: Question, now: datetime, diff: str, gate: 
         proposal=question.proposal,
         body="\n\n".join(parts),
     )
+
+
+def _asker(history: History, question: Question, subject: Handoff | None) -> str:
+    """Who handed over what raised the question, which need not be whose work it is about; behind an escalation, too."""
+    asking = history.document(question.seq)
+    if asking and asking.handoff.sender != "human":
+        return asking.handoff.sender
+    return subject.sender if subject else "the engine"
 
 
 def how_to_answer_now(item: str, question: Question, gate: Holds, path: Path) -> str:

@@ -45,7 +45,9 @@ def test_the_statement_is_shown_and_the_answer_is_one_json_document(signed: Work
         "waits": "",
         "asked_again": "",
     }
-    for line in ("you sign:", "decision: approve", "item: T-0001-0001", "principal: ada", "asks for its passphrase"):
+    plain = "T-0001 (Something hard): approve, go ahead: Let the build agent try again, with your note as its answer."
+    lines = (plain, "you sign:", "decision: approve", "item: T-0001-0001", "principal: ada", "asks for its passphrase")
+    for line in lines:
         assert line in done.err
     assert "\x1b" not in done.err
     assert signed.history("T-0001").void == {}
@@ -98,3 +100,21 @@ def test_closing_a_ticket_is_signed_as_well(signed: Workspace, tmp_path: Path) -
     works(signed.root, "ticket", "close", "T-0001", env=asking(tmp_path))
     assert signed.history("T-0001").handoffs[-1].decision == "close"
     assert signed.history("T-0001").void == {}
+
+
+def test_who_stops_at_the_second_prompt_reads_what_was_decided_and_what_was_not(
+    signed: Workspace, tmp_path: Path
+) -> None:
+    ask_something(signed, "T-0002")
+    for item in signed.layout.inbox.glob("T-*.md"):
+        item.write_text(with_answer(item, "reject"), "utf-8")
+    env = asking(tmp_path)
+    program, once = tmp_path / "askpass", tmp_path / "once"
+    stop = 'kill -INT "$(ps -o ppid= -p "$PPID" | tr -d " ")"; exit 1'
+    program.write_text(f"#!/bin/sh\nif test -e {once}; then {stop}; fi\ntouch {once}; echo '{PASSPHRASE}'\n")
+    done = call(signed.root, "inbox", "sign", env=env)
+    assert (done.code, done.out) == (130, "T-0001-0001: reject; nothing more happens to T-0001\n")
+    assert done.err.endswith(
+        "watchbill: stopped\n  Nothing was signed, and nothing was decided about T-0002-0001.\n"
+    ), done.err
+    assert len(signed.history("T-0002").handoffs) == 1

@@ -211,6 +211,7 @@ def test_a_protected_path_waits_for_a_signature(tmp_path: Path, people: dict[str
     text = item.read_text()
     assert "`.github/workflows/ci.yml`" in text
     assert "watchbill inbox sign" in text
+    assert "\nasked_by: security\n" in text, "whose pass let it come this far"
     assert "gate: decisions are signed; ADVISORY only: a key without a passphrase" in text
     answer(workspace, people["ada"], item=item.stem)
     assert step_of(workspace, workspace.history("T-0002")).to == ("merge",)

@@ -23,6 +23,8 @@ WORKSPACE = "WATCHBILL_WORKSPACE"
 chosen: dict[str, Path | None] = {"workspace": None}
 scratches: set[Path] = set()
 at_the_end = ExitStack()
+# What it means that a command was stopped just where it was; empty where the usual words are right.
+if_stopped: dict[str, str] = {}
 
 
 def workspace() -> Workspace:

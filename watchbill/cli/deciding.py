@@ -5,6 +5,8 @@ Owns what a person sees of a decision: the statement before it is signed, what c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +53,14 @@ def sign(items: list[str], by: str | None, key: Path | None, json: bool) -> None
         try:
             name = by or item.by or begin.who()
             done.append(stage(opened, item.id, item.decision, item.note, name, begin.now(), signing))
+            if not json:
+                print(shown.decided(done[-1]), flush=True)
         except Refused as error:
             refused.append(f"{item.id}: {error.reason}")
     if json:
         shown.as_json([_as_json(answer) for answer in done])
-    else:
-        for answer in done:
-            print(shown.decided(answer))
-        if not answered:
-            print("no item has an answer in its file")
+    elif not answered:
+        print("no item has an answer in its file")
     if refused:
         raise Refused("; ".join(refused))
 
@@ -117,14 +118,34 @@ def show(json: bool) -> None:
 def _signing(opened: Workspace, by: str | None, key: Path | None) -> Signing | None:
     from watchbill.signer import signing_of
 
-    return signing_of(opened, key, by, begin.who(), _show, begin.now, begin.note)
+    def showing(statement: Statement) -> None:
+        _show(opened, statement)
+
+    found = signing_of(opened, key, by, begin.who(), showing, begin.now, begin.note)
+    return replace(found, sign=_unless_stopped(found.sign)) if found else None
 
 
-def _show(statement: Statement) -> None:
-    """What is about to be signed, word for word, without anything that a terminal would obey."""
+def _unless_stopped(sign: Callable[[Statement], str]) -> Callable[[Statement], str]:
+    """Who stops at the prompt for the passphrase is told what that means."""
+
+    def asked(statement: Statement) -> str:
+        try:
+            return sign(statement)
+        except KeyboardInterrupt:
+            begin.if_stopped["hint"] = f"Nothing was signed, and nothing was decided about {statement.item}."
+            raise
+
+    return asked
+
+
+def _show(opened: Workspace, statement: Statement) -> None:
+    """What is about to be signed: in plain words, then word for word, without anything that a terminal would obey."""
+    from watchbill.stages.decide import in_plain_words
+
+    begin.note(in_plain_words(opened, statement))
     begin.note("you sign:")
     for name, value in statement.model_dump(mode="json").items():
-        begin.note(f"  {name}: {'-' if value is None else value}")
+        begin.note(f"  {name}: {value or '-'}")
 
 
 def _ask_for_a_key() -> Path:

@@ -38,7 +38,9 @@ def run(arguments: Sequence[str]) -> int:
         _say(error.reason, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        _say("stopped", _KEPT)
+        from watchbill.cli import begin
+
+        _say("stopped", begin.if_stopped.pop("hint", _KEPT))
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone away (a pager, `head`): that is no error of anybody's.

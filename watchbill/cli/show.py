@@ -335,6 +335,7 @@ def verification(report: Report, json: bool) -> None:
             {
                 "violations": [vars(violation) for violation in report.violations],
                 "notes": list(report.notes),
+                "glanced": report.glanced,
             }
         )
     else:
@@ -342,11 +343,19 @@ def verification(report: Report, json: bool) -> None:
             print(f"{violation.path}: {plain(violation.what)}")
         for line in report.notes:
             print(f"note: {plain(line)}")
-        print(f"{len(report.violations)} violation(s)" if report.violations else "everything holds")
+        print(_verdict(report))
     if report.violations:
         import typer
 
         raise typer.Exit(EXIT_DAMAGED)
+
+
+def _verdict(report: Report) -> str:
+    if not report.glanced:
+        return f"{len(report.violations)} violation(s)" if report.violations else "everything holds"
+    found = f"{len(report.violations)} violation(s)" if report.violations else "what is newer holds"
+    histories = "1 history" if report.glanced == 1 else f"{report.glanced:,} histories"
+    return f"{found}; of {histories} that ended before only the end was looked at"
 
 
 def _safe(text: str) -> str:

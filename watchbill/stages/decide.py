@@ -16,13 +16,14 @@ from typing import Any
 
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.inbox_item import InboxItem
+from watchbill.documents.statement import Statement
 from watchbill.errors import Damaged, Refused, Stale, WatchbillError
 from watchbill.files.publish import move
 from watchbill.files.quarantine import set_aside
 from watchbill.gate import counted_answers, read_signers, signers_folder, why_not_counted
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import History
-from watchbill.inbox import open_items, unreadable
+from watchbill.inbox import one_line, open_items, unreadable
 from watchbill.layout import ITEM_ID, PRINCIPAL, item_id
 from watchbill.rules.decisions import OUTCOMES, statement_of, why_void, work_under_review
 from watchbill.rules.next_step import Step
@@ -139,6 +140,22 @@ def answered_in_files(workspace: Workspace, items: list[str]) -> list[InboxItem]
         if item not in answered:
             raise Refused(f"{item} has no answer in its file", "Write one after `decision:` in it, and save it.")
     return [answered[item] for item in (items or sorted(answered))]
+
+
+def in_plain_words(workspace: Workspace, statement: Statement) -> str:
+    """What a signature under `statement` decides, in one line: which ticket, the decision, and what it comes to."""
+    history = workspace.history(statement.ticket)
+    asked = {item_id(history.id, one.seq): one.proposal for one in step_of(workspace, history).questions}
+    proposal = asked.get(statement.item, "what the page proposes")
+    means = {
+        "approve": f"go ahead: {proposal}",
+        "dismiss": f"it is wrong or accepted, go on. Not done: {proposal}",
+        "reject": "abandon the ticket",
+        "escalate": f"still blocked, {statement.escalated_to or 'somebody else'} decides. Proposed: {proposal}",
+        "close": "nothing more happens to it",
+    }
+    title = history.ticket.title if history.ticket else "its ticket cannot be read"
+    return f"{statement.ticket} ({one_line(title, 100)}): {statement.decision}, {means[statement.decision]}"
 
 
 def _from_file(workspace: Workspace, item: InboxItem, name: str, now: datetime) -> Decided:
