@@ -76,6 +76,7 @@ def reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*given: object) -> None:
         raise AssertionError(f"{given} was read")
 
+    monkeypatch.setattr(index, "gist", refuse)
     monkeypatch.setattr(index, "read_ticket", refuse)
     monkeypatch.setattr(index, "read_history", refuse)
 
@@ -132,6 +133,34 @@ def test_an_edit_that_hides_its_time_is_seen(tmp_path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     assert compare(workspace).cards["T-9"].priority == "high"
+
+
+def test_what_is_no_ordinary_file_is_damaged_whatever_it_would_say(tmp_path: Path) -> None:
+    workspace = many(tmp_path)
+    tickets = workspace.layout.tickets
+    (tmp_path / "elsewhere.md").write_bytes(a_ticket("T-900").render())
+    (tickets / "link.md").symlink_to(tmp_path / "elsewhere.md")
+    (tickets / "folder.md").mkdir()
+    os.mkfifo(tickets / "pipe.md")
+    (tickets / "long.md").write_bytes(a_ticket("T-901").render() + b"x" * 262_144)
+    for _ in range(2):
+        assert sorted(error.path.name for error in compare(workspace).damaged) == [
+            "folder.md", "link.md", "long.md", "pipe.md"
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("few", [1, 200])
+def test_what_a_ticket_became_takes_its_place_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    workspace = many(tmp_path)
+    compare(workspace)
+    monkeypatch.setattr(index, "OF_ALL", few)
+    tickets = workspace.layout.tickets
+    for file, ticket, before in (("T-9.md", "T-11.5", "T-11"), ("T-300.md", "T-7.1", "T-7")):
+        (tickets / file).write_bytes(a_ticket(ticket).render())
+        cards = list(compare(workspace).cards)
+        assert cards.index(ticket) == cards.index(before) + 1
 
 
 def test_other_rules_make_other_cards(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def overview_of(workspace: Workspace) -> Overview:
         _rules(workspace),
         lambda history: step_of(workspace, history),
         lambda history: held(judged(history, gate, workspace.root), heads.of(history.id)),
+        lambda ticket: heads.of(ticket).published > 0,
     )
 
 

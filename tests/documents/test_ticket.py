@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tests.files.heads import BACKLOG_MD, TICKET, common, mutated, words
 from watchbill.documents import ticket as tickets
-from watchbill.documents.ticket import Ticket
+from watchbill.documents.ticket import Gist, Ticket, gist
 from watchbill.errors import Damaged
 from watchbill.files.document import explain, upgraded
 from watchbill.files.front_matter import Malformed, read_yaml
@@ -32,7 +32,7 @@ def whole(ticket: Ticket) -> tuple[object, ...]:
 
 def read_quickly(head: str) -> object:
     try:
-        return whole(Ticket.parse(f"---\n{head}\n---\n\nbody\n".encode(), PATH))
+        return whole(Ticket.parse(document(head), PATH))
     except Damaged as damaged:
         return damaged.why
 
@@ -53,7 +53,22 @@ def read_carefully(head: str) -> object:
 def reads_alike(head: str) -> bool:
     if any(sign in head for sign in ("\0", "\r", "\n---")) or head.startswith("---"):
         return True
-    return read_quickly(head) == read_carefully(head)
+    has_its_gist = gist(document(head)) in (None, gist_of(document(head)))
+    return has_its_gist and read_quickly(head) == read_carefully(head)
+
+
+def document(head: str) -> bytes:
+    return f"---\n{head}\n---\n\nbody\n".encode()
+
+
+def gist_of(data: bytes) -> Gist | None:
+    """The gist of what the whole ticket says."""
+    try:
+        ticket = Ticket.parse(data, PATH)
+    except Damaged:
+        return None
+    day = ticket.created_date.isoformat() if ticket.created_date else ""
+    return Gist(ticket.id, ticket.title, ticket.priority, day, ticket.dependencies, ticket.status)
 
 
 @settings(max_examples=250, deadline=None)
@@ -231,6 +246,7 @@ def test_what_stands_around_the_front_matter_is_read_alike(
     heads = (TICKET, AS_BACKLOG_MD_WRITES, AS_BACKLOG_MD_WRITES.replace("\n", "\r\n"))
     data = [start + f"---{gap}{head}{gap}---{end}".encode() for head in heads for gap in gaps]
     quick = [whole_or_why(document) for document in data]
+    assert [gist(document) in (None, gist_of(document)) for document in data] == [True] * len(data)
     monkeypatch.setattr(Ticket, "_as_written", lambda _: None)
     assert quick == [whole_or_why(document) for document in data]
 
@@ -285,3 +301,27 @@ def test_a_plain_ticket_needs_neither_the_parser_nor_a_validator_of_ours(
     ticket = Ticket.parse(data, PATH)
     assert whole(ticket) == careful
     assert Ticket.parse(ticket.render(), PATH) == ticket
+
+
+def test_the_gist_of_a_plain_ticket_is_had_at_once() -> None:
+    assert gist(document(TICKET)) == gist_of(document(TICKET)) != None  # noqa: E711
+    assert gist(document("id: T-1\ntitle: x")) == Gist("T-1", "x", "medium", "", (), "open")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "id: T-1\ntitle: " + "x" * 301,
+        "id: T-1\ntitle: yes",
+        "id: T-1\ntitle: x\ntype: other",
+        "id: T-1\ntitle: x\npriority: none",
+        "id: T-1\ntitle: x\ndependencies: [" + ", ".join(["T-1"] * 201) + "]",
+        "id: T-1\ntitle: x\nlabels: [a, yes]",
+        "id: T-1\ntitle: x\nlabels: [2026-13-45]",
+        "id: T-1\ntitle: x\ncreated_date: 2026-13-45",
+        "id: T-1\ntitle: x\n---\n" + "x" * 262_144,
+    ],
+)
+def test_what_a_ticket_may_not_say_has_no_gist(head: str) -> None:
+    assert gist(document(head)) is None
+    assert gist_of(document(head)) is None

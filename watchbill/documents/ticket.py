@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -24,6 +24,12 @@ from watchbill.layout import TICKET_ID
 PRIORITIES = ("critical", "high", "medium", "low")
 Priority = Literal["critical", "high", "medium", "low"]
 Kind = Literal["bug", "feature", "chore", "security"]
+
+_KINDS = frozenset((None, *get_args(Kind)))
+_URGENCY: dict[str | None, str] = {None: "medium", **{priority: priority for priority in PRIORITIES}}
+_IN_THE_GIST = ("id", "title", "type", "priority", "created_date", "status", "dependencies", "labels")
+_LONGEST_TITLE = 300
+_MOST_DEPENDENCIES = 200
 
 _STATUSES = {
     "open": "open",
@@ -112,11 +118,11 @@ class _AsWritten(Document):
 
     schema_name: Literal["watchbill/ticket/1"] = Field("watchbill/ticket/1", alias="schema")
     id: TicketId
-    title: str = Field(min_length=1, max_length=300)
+    title: str = Field(min_length=1, max_length=_LONGEST_TITLE)
     type: Kind = "feature"
     priority: Priority = "medium"
     status: Literal["open", "closed"] = "open"
-    dependencies: tuple[TicketId, ...] = Field((), max_length=200)
+    dependencies: tuple[TicketId, ...] = Field((), max_length=_MOST_DEPENDENCIES)
     labels: tuple[str, ...] = ()
     created_date: date | None = None
 
@@ -127,7 +133,7 @@ class Ticket(_AsWritten):
     model_config = ConfigDict(populate_by_name=True)
 
     id: str
-    dependencies: tuple[str, ...] = Field((), max_length=200)
+    dependencies: tuple[str, ...] = Field((), max_length=_MOST_DEPENDENCIES)
 
     @classmethod
     def parse(cls, data: bytes, path: Path) -> Self:
@@ -225,6 +231,53 @@ class Ticket(_AsWritten):
         return tuple(match[2].strip() for match in matches if match)
 
 
+class Gist(NamedTuple):
+    """What planning asks of a ticket, in the order of a card. `created` is a day such as 2026-11-20, or empty."""
+
+    id: str
+    title: str
+    priority: str
+    created: str
+    needs: tuple[str, ...]
+    status: str
+
+
+def gist(data: bytes) -> Gist | None:
+    """The gist of a ticket in the engine's own form, quickly; None leaves it to `Ticket.parse`, which reads alike."""
+    try:
+        match = _matched(front_matter.decode(data), _form_of_the_engine) if len(data) <= Ticket.limit else None
+        if match is None:
+            return None
+        ticket, title, kind, priority, created, status, needs, labels = match.group(*_IN_THE_GIST)
+        if not ticket or not title or kind not in _KINDS:
+            return None
+        found = Gist(
+            ticket,
+            plain_yaml.value(title),
+            _URGENCY[priority],
+            _day(created),
+            tuple(_items(needs)) if needs else (),
+            _STATUSES[status or "open"],
+        )
+        if found.title.__class__ is not str or not _are_words(labels):
+            return None
+    except (front_matter.Malformed, plain_yaml.NotPlain, KeyError, ValueError):
+        return None
+    fits = 0 < len(found.title) <= _LONGEST_TITLE and len(found.needs) <= _MOST_DEPENDENCIES
+    return found if fits else None
+
+
+@lru_cache(4_096)
+def _day(text: str | None) -> str:
+    """`text` without quotes if it is a day, or nothing. Raises `ValueError`."""
+    return date.fromisoformat(text.strip("'")[:10]).isoformat() if text else ""
+
+
+@lru_cache(64)
+def _are_words(labels: str | None) -> bool:
+    return not labels or all(plain_yaml.value(label).__class__ is str for label in _items(labels))
+
+
 def _in_lower_case(value: Any, when_empty: str) -> Any:
     """A word as it is compared; a key without a value means its default."""
     if value is None:
@@ -239,11 +292,17 @@ def plain_id(value: str) -> str:
     return value
 
 
+def _matched(text: str, *forms: Callable[[], re.Pattern[str]]) -> re.Match[str] | None:
+    """The front matter of a text that begins with one of these forms."""
+    match = next((match for form in forms if (match := form().match(text))), None)
+    return match if match and (text.isascii() or plain_yaml.is_readable(match[0])) else None
+
+
 def _keys_as_written(data: bytes) -> dict[str, Any] | None:
     """The keys and the body, if the front matter is in one of the usual forms. Raises `NotPlain`, `Malformed`."""
     text = front_matter.decode(data)
-    match = _form_of_the_engine().match(text) or _form_of_backlog_md().match(text)
-    if match is None or not (text.isascii() or plain_yaml.is_readable(match[0])):
+    match = _matched(text, _form_of_the_engine, _form_of_backlog_md)
+    if match is None:
         return None
     keys: dict[str, Any] = match.groupdict()
     if None in keys.values():

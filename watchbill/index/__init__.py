@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
+from watchbill.documents.ticket import gist
 from watchbill.errors import Damaged
 from watchbill.files.archive import tickets_in
+from watchbill.files.open_folder import OpenFolder
 from watchbill.history import History, TicketFile, read_history, read_ticket
 from watchbill.index import kept as keeping
 from watchbill.index.kept import Kept
 from watchbill.index.scan import STAMP, Seen, differing, is_same, see, see_tickets
 from watchbill.layout import TICKET_ID, Layout
-from watchbill.rules.card import Card, card_of
+from watchbill.rules.card import Card, card_like, card_of
 from watchbill.rules.next_step import Step
 from watchbill.rules.planning import natural
 
@@ -60,11 +63,11 @@ class Overview:
     @cached_property
     def duplicates(self) -> dict[str, tuple[str, ...]]:
         """The files that claim an id which another claims too, by that id. T-1 and t-1 are one folder on some disks."""
+        if len({card.ticket.upper() for card in self._by_file.values()}) == len(self._by_file):
+            return {}
         claims: dict[str, list[str]] = {}
         for file, card in self._by_file.items():
             claims.setdefault(card.ticket.upper(), []).append(file)
-        if len(claims) == len(self._by_file):
-            return {}
         several = [files for files in claims.values() if len(files) > 1]
         return {self._by_file[file].ticket: tuple(sorted(files)) for files in several for file in sorted(files)}
 
@@ -79,12 +82,17 @@ class Overview:
 
 
 def overview(
-    layout: Layout, rules: str, step_of: Callable[[History], Step], judged: Callable[[History], History]
+    layout: Layout,
+    rules: str,
+    step_of: Callable[[History], Step],
+    judged: Callable[[History], History],
+    had_documents: Callable[[str], bool],
 ) -> Overview:
     """See every ticket. `rules` names everything besides the files themselves that a step depends on, and that `judged`
-    depends on, which says of a history what in it does not count."""
+    depends on, which says of a history what in it does not count. `had_documents` tells of a ticket without a history
+    whether it once had one."""
     with collector_at_rest():
-        return _Pass(layout, rules, step_of, judged).overview()
+        return _Pass(layout, rules, step_of, judged, had_documents).overview()
 
 
 def ticket_file(layout: Layout, ticket: str) -> TicketFile | None:
@@ -152,9 +160,15 @@ class _Pass:
     """One pass: what is kept and still true stands, and the rest is read."""
 
     def __init__(
-        self, layout: Layout, rules: str, step_of: Callable[[History], Step], judged: Callable[[History], History]
+        self,
+        layout: Layout,
+        rules: str,
+        step_of: Callable[[History], Step],
+        judged: Callable[[History], History],
+        had_documents: Callable[[str], bool],
     ) -> None:
         self.layout, self.rules, self.step_of, self.judged = layout, rules, step_of, judged
+        self.had_documents = had_documents
         kept = keeping.load(layout.index)
         self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts, packs=kept.packs)
         self.seen = see(layout)
@@ -169,7 +183,7 @@ class _Pass:
         self.moved = _moved(self.kept, self.seen)
         self.folder = layout.tickets
         self.news: dict[str, Card] = {}
-        self.first_steps: dict[str, Step] = {}
+        self.first_cards: dict[str, Card] = {}
         self.damaged: list[Damaged] = []
         self.troubled: list[History] = []
 
@@ -192,8 +206,9 @@ class _Pass:
         if self.moved:
             # Histories that are not as they were make their tickets' cards old.
             self.known.unread += [place for place, ticket in enumerate(self.known.tickets) if ticket in self.moved]
-        for place in self.known.unread:
-            self._read(place)
+        with OpenFolder(self.folder) as folder:
+            for place in self.known.unread:
+                self._read(place, folder)
         if self.moved:
             self._look_at_histories_without_a_ticket()
         if len(self.known.unread) + len(self.moved) > max(FEW, len(self.seen.names) // OF_ALL):
@@ -202,39 +217,51 @@ class _Pass:
         return Overview(
             name=self._name(),
             size=len(self.seen.names),
-            by_file=self._by_file,
+            by_file=lambda: self.cards,
             damaged=tuple(self.damaged),
             troubled=tuple(self.troubled),
             strays=strays,
             broken=tuple(self.broken),
         )
 
-    def _read(self, place: int) -> None:
+    def _read(self, place: int, folder: OpenFolder) -> None:
         file = self.seen.names[place]
+        card = self._card_at_once(folder.read(file, self.seen.size(place))) or self._card_with_care(file)
+        if card is None:
+            self.known.learn(place, "", bytes(keeping.NAME))
+        else:
+            self.news[file] = card
+            self.known.learn(place, card.ticket, keeping.name_of(card))
+
+    def _card_at_once(self, data: bytes | None) -> Card | None:
+        """The card of a ticket without a past whose file is in the engine's own form; None leaves it to care."""
+        found = gist(data) if data else None
+        if found is None or found.id in self.seen.pasts or self.broken or self.had_documents(found.id):
+            return None
+        first = self.first_cards.get(found.status)
+        return card_like(first, found) if first else None
+
+    def _card_with_care(self, file: str) -> Card | None:
         path = self.folder / file
         try:
             found = read_ticket(path)
         except Damaged as error:
-            self.known.learn(place, "", bytes(keeping.NAME))
             if os.path.lexists(path):  # or else its owner took it away just now
                 self.damaged.append(error)
-            return
-        self.news[file] = card = self._card(found)
-        self.known.learn(place, card.ticket, keeping.name_of(card))
+            return None
+        return self._card(found)
 
     def _card(self, file: TicketFile) -> Card:
         ticket = file.ticket
         if ticket.id in self.seen.pasts or self.broken:
             history = self._history(ticket.id, file)
             return card_of(ticket, history, self.step_of(history))
-        # Without a document there is nothing that two tickets of one status could differ by.
         nothing_yet = self._sound(History(ticket.id, ticket, file.sha))
-        if nothing_yet.damage:
-            return card_of(ticket, nothing_yet, self.step_of(nothing_yet))
-        step = self.first_steps.get(ticket.status)
-        if step is None:
-            step = self.first_steps[ticket.status] = self.step_of(nothing_yet)
-        return card_of(ticket, nothing_yet, step)
+        card = card_of(ticket, nothing_yet, self.step_of(nothing_yet))
+        if not nothing_yet.damage:
+            # Without a document there is nothing that two tickets of one status could differ by.
+            self.first_cards.setdefault(ticket.status, card)
+        return card
 
     def _look_at_histories_without_a_ticket(self) -> None:
         for ticket in sorted(self.moved.difference(self.known.tickets)):
@@ -251,15 +278,15 @@ class _Pass:
             self.troubled.append(history)
         return history
 
-    def _by_file(self) -> dict[str, Card]:
+    @cached_property
+    def cards(self) -> dict[str, Card]:
         """The cards by file name, in the order of a list."""
         with collector_at_rest():
             old = self.kept.cards
             if not self.news and len(old) == len(self.seen.names) - len(self.damaged):
                 return old
-            readable = (file for file, ticket in zip(self.seen.names, self.known.tickets, strict=True) if ticket)
-            cards = {file: self.news.get(file) or old[file] for file in readable}
-            return dict(sorted(cards.items(), key=lambda item: natural(item[1].ticket)))
+            readable = {file for file, ticket in zip(self.seen.names, self.known.tickets, strict=True) if ticket}
+            return _put_in(self.news, {file: card for file, card in old.items() if file in readable})
 
     def _name(self) -> str:
         name = blake2b(self.rules.encode(), digest_size=16)
@@ -272,7 +299,7 @@ class _Pass:
         seen, known = self.seen, self.known
         places = [place for place, ticket in enumerate(known.tickets) if ticket and seen.is_settled(place)]
         files = [seen.names[place] for place in places]
-        cards = self._by_file()
+        cards = self.cards
         settled = set(files)
         unsound = {history.id for history in self.troubled}
         return Kept(
@@ -285,6 +312,22 @@ class _Pass:
             packs={name: pack for name, pack in self.packs.items() if pack[0]},
             packed=keeping.pack({file: card for file, card in cards.items() if file in settled}),
         )
+
+
+def _put_in(news: dict[str, Card], old: dict[str, Card]) -> dict[str, Card]:
+    """All cards by file name, in the order of a list, in which `old` is already."""
+    if all(file in old and old[file].ticket == card.ticket for file, card in news.items()):
+        return {**old, **news}
+    cards = [item for item in old.items() if item[0] not in news]
+    if len(news) > len(cards) // OF_ALL:
+        return dict(sorted((*cards, *news.items()), key=_place))
+    for item in news.items():
+        insort(cards, item, key=_place)
+    return dict(cards)
+
+
+def _place(item: tuple[str, Card]) -> str:
+    return natural(item[1].ticket)
 
 
 def _moved(kept: Kept, seen: Seen) -> set[str]:

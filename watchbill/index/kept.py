@@ -13,15 +13,15 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from zlib import crc32
 
 from watchbill.files.publish import FILE_MODE, FOLDER_MODE, TEMPORARY_SUFFIX
-from watchbill.rules.card import Card
+from watchbill.rules.card import BY_VALUE, Card
 
-FORMAT = 2
+FORMAT = 3
 NAME = 12
 """Bytes of the name of what a card says."""
 
@@ -55,12 +55,13 @@ class Kept:
     @cached_property
     def cards(self) -> dict[str, Card]:
         """The cards by file name, in the order of a list."""
-        return {file: Card._make(values) for file, values in marshal.loads(self.packed)} if self.packed else {}
+        files, *columns = marshal.loads(self.packed) if self.packed else ((),)
+        return dict(zip(files, map(partial(tuple.__new__, Card), zip(*columns, strict=True)), strict=True))
 
 
 def name_of(card: Card) -> bytes:
     """A short name for what a card says."""
-    return blake2b(repr(tuple(card)).encode("utf-8", "backslashreplace"), digest_size=NAME).digest()
+    return blake2b(marshal.dumps(tuple(card), BY_VALUE), digest_size=NAME).digest()
 
 
 def join(words: Iterable[str]) -> str:
@@ -69,8 +70,8 @@ def join(words: Iterable[str]) -> str:
 
 
 def pack(cards: dict[str, Card]) -> bytes:
-    """Cards by file name, as they are kept."""
-    return marshal.dumps([(file, tuple(card)) for file, card in cards.items()])
+    """Cards by file name, as they are kept: as columns, in which what comes often stands once."""
+    return marshal.dumps((tuple(cards), *zip(*cards.values(), strict=True)))
 
 
 def load(path: Path) -> Kept:

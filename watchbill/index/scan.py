@@ -49,16 +49,20 @@ class Seen:
         """The stamps of all files in a row."""
         return self.facts.tobytes()
 
+    def size(self, place: int) -> int:
+        """The bytes of the file at that place."""
+        return self.facts[4 * place + 3]
+
     def is_settled(self, place: int) -> bool:
         """Whether the file at that place could not have been written again since without getting another stamp."""
-        _, written, changed, _ = self.facts[4 * place : 4 * place + 4]
-        return max(written, changed) < self.at - TOO_FRESH_NS
+        return max(self.facts[4 * place + 1], self.facts[4 * place + 2]) < self.at - TOO_FRESH_NS
 
 
 def see_tickets(layout: Layout) -> Seen:
     """See the ticket files: every *.md but the folder's README and what begins with a dot."""
     seen = Seen(time.time_ns())
-    add_name, add_facts = seen.names.append, seen.facts.extend
+    facts: list[int] = []
+    add_name, add_facts = seen.names.append, facts.extend
     try:
         entries = os.scandir(layout.tickets)
     except (FileNotFoundError, NotADirectoryError):
@@ -74,6 +78,7 @@ def see_tickets(layout: Layout) -> Seen:
                 continue
             add_name(name)
             add_facts((status.st_ino & _LARGEST, status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+    seen.facts = array("q", facts)
     return seen
 
 

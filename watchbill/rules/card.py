@@ -10,10 +10,13 @@ from datetime import UTC
 from typing import NamedTuple
 
 from watchbill.documents.handoff import Handoff
-from watchbill.documents.ticket import Ticket
+from watchbill.documents.ticket import Gist, Ticket
 from watchbill.history import History
 from watchbill.layout import AGENTS
 from watchbill.rules.next_step import Question, Step
+
+BY_VALUE = 2
+"""The newest form of marshal in which equal values are equal bytes: later ones also tell which objects are shared."""
 
 
 class Card(NamedTuple):
@@ -53,6 +56,10 @@ class Card(NamedTuple):
         return self.ended in ("merged", "closed")
 
 
+_STAND = Card._fields.index("to")
+"""Before it a card says what the ticket's gist says, in the same order; from it on how the ticket stands."""
+
+
 def card_of(ticket: Ticket, history: History, step: Step) -> Card:
     """The card of a ticket as it stands now."""
     handoffs, counted = history.handoffs, history.counted
@@ -76,6 +83,11 @@ def card_of(ticket: Ticket, history: History, step: Step) -> Card:
         void=tuple(sorted(history.void.items())),
         asked=tuple(_asked(history, question) for question in step.questions),
     )
+
+
+def card_like(first: Card, gist: Gist) -> Card:
+    """The card of a ticket that has no document, like `first`, whose status it shares."""
+    return Card._make((*gist[:_STAND], *first[_STAND:]))
 
 
 def _asked(history: History, question: Question) -> tuple[int, str, str]:
