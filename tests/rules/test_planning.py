@@ -17,7 +17,7 @@ from watchbill.documents.settings import Agent as AgentSettings
 from watchbill.errors import Damaged
 from watchbill.rules.card import Card, card_of
 from watchbill.rules.next_step import next_step
-from watchbill.rules.planning import Heading, Situation, natural, plan
+from watchbill.rules.planning import Decision, Heading, Situation, listed, natural, plan
 
 CAPS = AgentSettings(schedule="0 2 * * *", soft_turns=60, hard_turns=80, turns_per_ticket=30)
 ROOMY = AgentSettings(schedule="0 2 * * *", soft_turns=600, hard_turns=900, turns_per_ticket=30)
@@ -29,9 +29,7 @@ def heading(agent: Agent = "build") -> Heading:
 
 def situation(*stories: Story, waiting: int = 0, damaged: tuple[Damaged, ...] = ()) -> Situation:
     """The situation of these tickets."""
-    return Situation(
-        cards={story.history.id: card(story) for story in stories}, waiting=waiting, max_waiting=3, damaged=damaged
-    )
+    return Situation(cards=listed(card(story) for story in stories), waiting=waiting, max_waiting=3, damaged=damaged)
 
 
 def card(story: Story) -> Card:
@@ -202,6 +200,19 @@ def test_an_id_that_files_share_is_nobodys() -> None:
     paths = (Path("a.md"), Path("b.md"), Path("c.md"))
     seen = replace(seen, duplicates={"T-5": paths})
     assert why_skipped(plan(heading(), seen, CAPS)) == {"T-5": "3 files claim this id: a.md, b.md and c.md"}
+
+
+def test_no_words_in_a_reason_make_two_decisions_look_the_same() -> None:
+    one = Decision((), [("T-1", "x\0T-2\0y"), ("T-3", "z")])
+    other = Decision((), [("T-1", "x"), ("T-2", "y\0T-3\0z")])
+    assert one.in_bytes != other.in_bytes
+
+
+def test_the_same_decision_is_the_same_bytes_whoever_else_holds_its_words() -> None:
+    words = ["waits for build", "".join(["waits for", " build"])]
+    one, other = (Decision((), [("T-1", words[0]), ("T-2", second)]) for second in words)
+    assert words[0] is not words[1]
+    assert one.in_bytes == other.in_bytes
 
 
 # Over any backlog.

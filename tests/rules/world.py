@@ -24,7 +24,7 @@ from watchbill.layout import item_id
 from watchbill.rules.card import card_of
 from watchbill.rules.merge_gate import checked_again, refusals, reviewed
 from watchbill.rules.next_step import Step, next_step
-from watchbill.rules.planning import Heading, Situation, plan
+from watchbill.rules.planning import Heading, Situation, listed, plan
 
 CAPS = AgentSettings(schedule="0 2 * * *", soft_turns=60, hard_turns=80, turns_per_ticket=30)
 MAX_WAITING = 3
@@ -96,7 +96,7 @@ class World:
     def situation(self, tickets: list[str] | None = None) -> Situation:
         """What planning looks at, the tickets in the order given."""
         order = tickets if tickets is not None else sorted(self.tickets)
-        cards = {ticket: card_of(self.tickets[ticket], self.history(ticket), self.step(ticket)) for ticket in order}
+        cards = listed(card_of(self.tickets[ticket], self.history(ticket), self.step(ticket)) for ticket in order)
         waiting = sum(state == "open" for state in self.items.values())
         return Situation(cards=cards, waiting=waiting, max_waiting=MAX_WAITING)
 

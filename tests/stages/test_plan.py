@@ -202,6 +202,48 @@ def test_whatever_planning_looks_at_makes_it_decide_again(
 
 
 @pytest.mark.usefixtures("remembering")
+def test_what_changes_no_decision_needs_no_other_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = small(tmp_path)
+    first = plan(workspace, NOW)
+    write_ticket(workspace, "T-0002", ticket_text("T-0002", priority="low", dependencies="[T-0001]"))
+
+    def refuse(*given: object) -> None:
+        raise AssertionError(f"a manifest was made, from {len(given)} things")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("watchbill.stages.plan.manifest_of", refuse)
+        assert plan(workspace, NOW + timedelta(hours=1)) == first
+    workspace.layout.manifest("qa-0001").write_text("{")
+    assert [manifest.id for manifest in plan(workspace, NOW)] == ["build-0001", "qa-0002", "security-0001"]
+
+
+@pytest.mark.usefixtures("remembering")
+@pytest.mark.parametrize("change", ["order", "reason", "prompt"])
+def test_whatever_a_manifest_says_makes_another_when_it_changes(tmp_path: Path, change: str) -> None:
+    workspace = small(tmp_path)
+    plan(workspace, NOW, ("build",))
+    if change == "order":
+        write_ticket(workspace, "T-0006", ticket_text("T-0006", priority="low"))
+    elif change == "reason":
+        write_ticket(workspace, "T-0002", ticket_text("T-0002", dependencies="[T-0404]"))
+    elif change == "prompt":
+        prompt = workspace.layout.agent_file("build")
+        prompt.write_text(prompt.read_text() + "\nBe brief.\n")
+    (second,) = plan(Workspace(workspace.root), NOW, ("build",))
+    (shown,) = plan(Workspace(workspace.root), NOW, ("build",), dry_run=True)
+    assert (second.id, shown.model_copy(update={"id": second.id})) == ("build-0002", second)
+
+
+@pytest.mark.usefixtures("remembering")
+@pytest.mark.parametrize("kept", ["[]", "{", '{"build": 1}', '{"build": {"inputs": "x"}}', '{"build": ["x", "y", []]}'])
+def test_what_is_remembered_may_be_anything(tmp_path: Path, kept: str) -> None:
+    workspace = small(tmp_path)
+    first = plan(workspace, NOW, ("build",))
+    workspace.layout.planned.write_text(kept)
+    assert plan(workspace, NOW, ("build",)) == first
+
+
+@pytest.mark.usefixtures("remembering")
 def test_a_manifest_that_a_session_began_with_is_not_planned_with_again(tmp_path: Path) -> None:
     workspace = small(tmp_path)
     plan(workspace, NOW, ("build",))

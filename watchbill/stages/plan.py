@@ -25,8 +25,7 @@ from watchbill.index import collector_at_rest
 from watchbill.integration import base_head
 from watchbill.layout import MANIFEST_ID, Layout
 from watchbill.overview import overview_of
-from watchbill.rules.planning import Heading, Situation
-from watchbill.rules.planning import plan as decide
+from watchbill.rules.planning import Decision, Heading, Situation, decide, manifest_of
 from watchbill.session_records import is_used
 from watchbill.tools.git import Repository
 from watchbill.tools.redaction import redact
@@ -90,24 +89,32 @@ class _Planner:
         self.waiting = count_open(self.layout)
 
     def decide(self, agents: tuple[Agent, ...]) -> list[Manifest]:
-        return [self._manifest(agent, caps) for agent in agents if (caps := self._caps_left(agent))]
+        able = {agent: caps for agent in agents if (caps := self._caps_left(agent))}
+        return [self._manifest(agent, decide(agent, self._situation, caps), caps) for agent, caps in able.items()]
 
     def renew(self, agents: tuple[Agent, ...]) -> list[Planned]:
         able = {agent: caps for agent in agents if (caps := self._caps_left(agent))}
         before = _remembered(self.layout)
-        planned = []
-        after: dict[str, Any] = {}
-        for agent, caps in able.items():
-            inputs = self._inputs(agent, caps)
-            standing = _standing(self.layout, agent)
-            if standing and before.get(agent) == [inputs, standing, _stamp(self.layout, standing)]:
-                planned.append(Planned(self.layout, agent, standing, is_new=False))
-            else:
-                planned.append(self._publish(self._manifest(agent, caps), standing))
-            after[agent] = [inputs, planned[-1].id, _stamp(self.layout, planned[-1].id)]
-        if self.seen.size > MANY and after != {agent: before.get(agent) for agent in after}:
-            _remember(self.layout, {**before, **after})
-        return planned
+        after = {agent: self._renewed(agent, caps, before.get(agent)) for agent, caps in able.items()}
+        if self.seen.size > MANY and any(before.get(agent) != known for agent, (_, known) in after.items()):
+            _remember(self.layout, {**before, **{agent: known for agent, (_, known) in after.items()}})
+        return [planned for planned, _ in after.values()]
+
+    def _renewed(self, agent: Agent, caps: AgentSettings, before: Any) -> tuple[Planned, dict[str, Any]]:
+        """The agent's manifest, and what is to be remembered of it."""
+        standing = _standing(self.layout, agent)
+        known = before if standing and _is_of(self.layout, before, standing) else None
+        inputs = self._inputs(agent, caps)
+        if standing and known and known["inputs"] == inputs:
+            return Planned(self.layout, agent, standing, is_new=False), known
+        decision = decide(agent, self._situation, caps)
+        says = self._named(agent, caps, decision.in_bytes)
+        if standing and known and known["says"] == says:
+            planned = Planned(self.layout, agent, standing, is_new=False)
+        else:
+            planned = self._publish(self._manifest(agent, decision, caps), None if known else standing)
+        after = {"inputs": inputs, "says": says, "id": planned.id, "stamp": _stamp(self.layout, planned.id)}
+        return planned, after
 
     def _caps_left(self, agent: Agent) -> AgentSettings | None:
         """The agent's settings with what was spent taken off its caps, or None when its soft cap is reached."""
@@ -131,7 +138,7 @@ class _Planner:
             },
         )
 
-    def _manifest(self, agent: Agent, caps: AgentSettings) -> Manifest:
+    def _manifest(self, agent: Agent, decision: Decision, caps: AgentSettings) -> Manifest:
         heading = Heading(
             number=_highest(self.layout, agent) + 1,
             agent=agent,
@@ -140,20 +147,22 @@ class _Planner:
             playbook=self.workspace.playbook_hash,
             agent_version=self.workspace.agent_version(agent),
         )
-        return decide(heading, self._situation, caps)
+        return manifest_of(heading, decision, caps)
 
     def _inputs(self, agent: Agent, caps: AgentSettings) -> str:
         """A name for everything that the agent's manifest follows from, but its number and its time."""
-        parts = (
-            self.seen.name,
-            str(self.waiting),
-            str(self.workspace.settings.limits.max_waiting),
+        limits = self.workspace.settings.limits
+        return self._named(agent, caps, f"{self.seen.name}\0{self.waiting}\0{limits.max_waiting}".encode())
+
+    def _named(self, agent: Agent, caps: AgentSettings, tickets: bytes) -> str:
+        """A name for `tickets`, and for what a manifest says besides."""
+        besides = (
             caps.model_dump_json(),
             str(self.base),
             self.workspace.playbook_hash,
             self.workspace.agent_version(agent),
         )
-        return sha256("\0".join(parts).encode())
+        return sha256("\0".join((*besides, "")).encode() + tickets)
 
     def _publish(self, manifest: Manifest, standing: str | None) -> Planned:
         manifest = _without_secrets(manifest)
@@ -211,12 +220,18 @@ def _stamp(layout: Layout, name: str) -> list[int]:
 
 
 def _remembered(layout: Layout) -> dict[str, Any]:
-    """By agent: the inputs, the manifest that was made from them, and the stamp of its file."""
+    """By agent: the names of the inputs and of what was decided, the manifest that says it, the stamp of its file."""
     try:
         found = strict_json.read(layout.planned.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _is_of(layout: Layout, known: Any, name: str) -> bool:
+    """Whether what is remembered is of that manifest, as it lies there."""
+    is_whole = isinstance(known, dict) and known.keys() == {"inputs", "says", "id", "stamp"}
+    return is_whole and known["id"] == name and known["stamp"] == _stamp(layout, name)
 
 
 def _remember(layout: Layout, planned: dict[str, Any]) -> None:
