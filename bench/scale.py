@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,7 @@ from watchbill.documents.ticket import PRIORITIES, Ticket
 from watchbill.files.publish import sha256
 from watchbill.index import collector_at_rest
 from watchbill.overview import overview_of
-from watchbill.rules.planning import NO_DAY, Situation, in_order, natural
+from watchbill.rules.planning import NO_DAY, Situation, in_order
 from watchbill.stages.plan import renew
 from watchbill.workspace import Workspace
 
@@ -152,7 +153,10 @@ class Changes:
 
     def add(self) -> None:
         self.turn += 1
-        write_ticket(self.workspace.layout.tickets, 1_000_000 + self.turn)
+        tickets = self.workspace.layout.tickets
+        # In a folder that was measured in before, some have come already: the same again would be no change.
+        number = next(number for number in count(1_000_001) if not (tickets / f"{ticket_id(number)}.md").exists())
+        write_ticket(tickets, number)
 
     def _next(self) -> Path:
         self.turn += 1
@@ -174,14 +178,15 @@ def parse_all(documents: list[bytes]) -> None:
 def order_by_graphlib(situation: Situation) -> list[str]:
     """Every ticket after those that it waits for, the more urgent and the older first."""
     cards = situation.cards
+    places = {ticket: place for place, ticket in enumerate(cards)}
     sorter = TopologicalSorter({ticket: card.needs for ticket, card in cards.items()})
     sorter.prepare()
-    heap: list[tuple[int, str, str, str]] = []
+    heap: list[tuple[int, str, int, str]] = []
     order = []
     while sorter.is_active():
         for ticket in sorter.get_ready():
             card = cards[ticket]
-            heappush(heap, (PRIORITIES.index(card.priority), card.created or NO_DAY, natural(ticket), ticket))
+            heappush(heap, (PRIORITIES.index(card.priority), card.created or NO_DAY, places[ticket], ticket))
         ticket = heappop(heap)[-1]
         order.append(ticket)
         sorter.done(ticket)
