@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.stages.waiting_workspace import NOW, SETTINGS, make_workspace
+from tests.workspaces import unnoted
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.statement import NAMESPACE, Statement
 from watchbill.hand_over import hand_over
@@ -110,11 +111,12 @@ def passes(workspace: Workspace, ticket: str, commit: str = ONE, *files: str) ->
 
 
 def forge(workspace: Workspace, ticket: str, seq: int, change: Callable[[dict[str, Any]], None]) -> None:
-    """Write a document anew, as somebody who can write files would: valid, with some of it changed."""
+    """Write a document anew, as somebody who can write files would: valid, with some of it changed, and unnoted."""
     path = workspace.layout.handoff(ticket, seq)
     values = Handoff.load(path).model_dump(mode="json", by_alias=True, exclude_none=True)
     change(values)
     path.write_bytes(Handoff.model_validate(values).render())
+    unnoted(workspace, ticket)
 
 
 # --- a hardware key, made of arithmetic ------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from tests.signatures import (
     signed_workspace,
 )
 from tests.stages.waiting_workspace import NOW
+from tests.workspaces import unnoted
 from watchbill import gate
 from watchbill.documents.handoff import Handoff
 from watchbill.documents.ticket import Ticket
@@ -258,6 +259,7 @@ def test_an_old_decision_put_after_newer_work_counts_for_nothing(asked: Workspac
     path = asked.layout.handoff("T-0001", 3)
     old = Handoff.load(path)
     path.unlink()
+    unnoted(asked, "T-0001")
     build(asked, "T-0001", TWO)
     asked.layout.handoff("T-0001", 4).write_bytes(old.model_copy(update={"seq": 4}).render())
     assert "2222222222 was under review" in void(asked)
@@ -294,6 +296,7 @@ def test_a_decision_that_was_kept_back_cannot_be_dated_back(asked: Workspace, pe
     path = asked.layout.handoff("T-0001", 3)
     kept = Handoff.load(path)
     path.unlink()
+    unnoted(asked, "T-0001")
     month_later = NOW + timedelta(days=30)
     build(asked, "T-0001", ONE, now=month_later)
     path = asked.layout.handoff("T-0001", 4)
@@ -494,6 +497,7 @@ def test_a_decision_for_other_work_is_held_by_two_guards(
     approve(asked, people["ada"])
     old = Handoff.load(asked.layout.handoff("T-0001", 3))
     asked.layout.handoff("T-0001", 3).unlink()
+    unnoted(asked, "T-0001")
     build(asked, "T-0001", TWO)
     asked.layout.handoff("T-0001", 4).write_bytes(old.model_copy(update={"seq": 4}).render())
     assert "2222222222 was under review" in void(asked)

@@ -11,7 +11,7 @@ import pytest
 from tests.attacks.ground import THROUGH, Attack, Came, Ground, attack, ground
 from tests.attacks.table import bash, python
 from watchbill.documents.manifest import Agent
-from watchbill.roles import toolbox
+from watchbill.roles import framing, toolbox
 from watchbill.tools.sandbox import disk, output
 
 SMALL = {"memory_mb": 96, "processes": 48, "file_mb": 8, "scratch_mb": 8, "disk_mb": 16}
@@ -70,6 +70,7 @@ def test_with_other_limits_each_of_them_is_seen(tmp_path: Path, monkeypatch: pyt
     read = toolbox._read_bash
     monkeypatch.setattr(toolbox, "_read_bash", lambda given, longest: (read(given, longest)[0], longest))
     monkeypatch.setattr(toolbox, "SHOWN", 300_000)
+    monkeypatch.setattr(framing, "visible", lambda text: text)
     monkeypatch.setattr(output, "clean_text", lambda data: data.decode("utf-8", "replace"))
     with ground(tmp_path, "bubblewrap") as place:
         battle = attack(place, "build", (*FILLS, NEVER_ENDS, *FLOODS))

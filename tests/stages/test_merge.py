@@ -23,11 +23,11 @@ from tests.sessions import (
     take,
     writes,
 )
-from tests.signatures import forge
-from tests.workspaces import NOW, make_workspace, unpublish
+from tests.workspaces import NOW, make_workspace, unnoted, unpublish
 from watchbill.documents.script import Take
 from watchbill.errors import Refused, TryLater
 from watchbill.files.locks import held
+from watchbill.files.publish import sha256
 from watchbill.layout import branch_of
 from watchbill.roles.evidence import verified_by
 from watchbill.settle import settle
@@ -361,8 +361,13 @@ def test_the_merge_asks_git_and_not_the_documents_what_is_protected(tmp_path: Pa
     workspace = make_workspace(tmp_path, {"T-0001": "Do it"}, CHECK, PLAIN, PROTECTED)
     with stage(workspace, builds("T-0001", "a.txt", "yes\n"), *reviews("T-0001")) as on:
         all_reviewed(on)
+        parent = on.documents()[0].parent
         for document in on.documents():
-            forge(workspace, "T-0001", document.seq, lambda found: found["verified"].update(files=[]))
+            told = document.verified.model_copy(update={"files": ()}) if document.verified else None
+            forged = document.model_copy(update={"verified": told, "parent": parent}).render()
+            workspace.layout.handoff("T-0001", document.seq).write_bytes(forged)
+            parent = sha256(forged)
+        unnoted(workspace, "T-0001")
         assert on.step().to == ("merge",)
         before = head(on)
         (result,) = on.merge()
