@@ -12,9 +12,9 @@ import time
 from datetime import UTC, datetime
 
 
-def one_open_file() -> None:
-    """Enough for a verb that opens one file after the other."""
-    _numbers_below(4)
+def two_open_files() -> None:
+    """Enough for a verb that opens a folder, and its files one after the other."""
+    _numbers_below(5)
 
 
 def five_open_files() -> None:

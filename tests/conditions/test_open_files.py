@@ -15,10 +15,10 @@ from tests.crash.scenes import SCENES
 @pytest.mark.parametrize(
     ("name", "limit", "code"),
     [
-        ("ticket", "one_open_file", 0),
+        ("ticket", "two_open_files", 0),
         ("plan", "five_open_files", 75),
         ("build", "seven_open_files", 75),
-        ("merge", "one_open_file", 75),
+        ("merge", "two_open_files", 75),
         ("merge", "seven_open_files", 75),
     ],
 )
