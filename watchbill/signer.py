@@ -22,6 +22,7 @@ from watchbill.tools.signing import Key
 from watchbill.workspace import Workspace
 
 KEY = "WATCHBILL_SIGNING_KEY"
+REVOKED_KEY = "its key is revoked"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def lines_of(signers: Signers, when: datetime, key: Key | None = None) -> tuple[
         if text.strip() and not text.lstrip().startswith("#") and (key is None or key.public == public):
             names = tuple(text.split()[0].strip('"').split(","))
             revoked = public and signing.is_revoked(public, signers.revoked)
-            why = "its key is revoked" if revoked else signing.why_line_is_void(text, NAMESPACE, when)
+            why = REVOKED_KEY if revoked else signing.why_line_is_void(text, NAMESPACE, when)
             found.append(Line(number, text.strip(), names, public, why))
     return tuple(found)
 
@@ -179,6 +180,8 @@ def _about_own_key(path: Path, lines: tuple[Line, ...]) -> list[Trouble]:
 def _how_to_mend(line: Line) -> str:
     if line.why == signing.PASSED:
         return "What it signed in time goes on counting. Who still decides needs a new key: watchbill gate setup"
+    if line.why == REVOKED_KEY:
+        return f"Take the line out of {SIGNERS}; who still decides needs a new key."
     return "" if line.why == signing.NOT_YET else f"Mend the line, or take it out of {SIGNERS}."
 
 
