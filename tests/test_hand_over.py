@@ -12,12 +12,14 @@ import pytest
 
 from tests.bare_workspaces import bare_workspace, built, reviewed
 from tests.stories import ONE, a_finding, a_ticket
+from watchbill import heads
 from watchbill.documents.handoff import Handoff
 from watchbill.errors import Stale
 from watchbill.hand_over import hand_over, step_of
-from watchbill.heads import note_intended
+from watchbill.heads import Head, note_intended
 from watchbill.history import History
 from watchbill.inbox import open_items
+from watchbill.layout import Layout
 from watchbill.overview import overview_of
 from watchbill.rules.next_step import Step
 from watchbill.workspace import Workspace
@@ -205,3 +207,38 @@ def test_a_document_that_no_line_speaks_of_is_as_good_as_before(workspace: Works
     workspace.layout.heads.unlink()
     turned(workspace, 1)
     assert workspace.history(TICKET).damage == ()
+
+
+def test_what_somebody_publishes_while_a_history_is_read_is_not_missing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(workspace, built())
+    coming = [reviewed("qa"), reviewed("security")]
+    real = heads.read_head
+
+    def read_head(layout: Layout, ticket: str) -> Head:
+        with monkeypatch.context() as patch:
+            patch.setattr(heads, "read_head", real)
+            if coming:
+                add(workspace, coming.pop(0))
+        return real(layout, ticket)
+
+    monkeypatch.setattr(heads, "read_head", read_head)
+    history = workspace.history(TICKET)
+    assert (history.missing, history.next_seq) == ((), 3)
+    assert (overview_of(workspace).cards[TICKET].to, overview_of(workspace).troubled) == (("merge",), ())
+
+
+def test_a_first_document_that_comes_while_the_tickets_are_read_is_not_missing(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = heads.read_head
+
+    def read_head(layout: Layout, ticket: str) -> Head:
+        monkeypatch.setattr(heads, "read_head", real)
+        add(workspace, built())
+        return real(layout, ticket)
+
+    monkeypatch.setattr(heads, "read_head", read_head)
+    seen = overview_of(workspace)
+    assert (seen.cards[TICKET].to, seen.troubled) == (("qa", "security"), ())

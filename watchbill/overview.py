@@ -13,7 +13,7 @@ from watchbill import index
 from watchbill.files.publish import sha256
 from watchbill.gate import judged, name_of_signers
 from watchbill.hand_over import step_of
-from watchbill.heads import Heads, held
+from watchbill.heads import Heads
 from watchbill.index import Overview
 from watchbill.workspace import Workspace
 
@@ -27,8 +27,8 @@ def overview_of(workspace: Workspace) -> Overview:
         workspace.layout,
         _rules(workspace),
         lambda history: step_of(workspace, history),
-        lambda history: held(judged(history, gate, workspace.root), heads.of(history.id)),
-        lambda ticket: heads.of(ticket).published > 0,
+        lambda history: judged(history, gate, workspace.root),
+        heads.of,
     )
 
 

@@ -116,8 +116,10 @@ class Workspace:
         from watchbill.heads import held, read_head
         from watchbill.history import read_history
 
-        history = judged(read_history(self.layout, ticket, file, self.histories), self.settings.gate, self.root)
-        return held(history, head or read_head(self.layout, ticket))
+        # Read before the documents: one that is published in between is not taken for missing.
+        head = head or read_head(self.layout, ticket)
+        history = read_history(self.layout, ticket, file, self.histories)
+        return held(judged(history, self.settings.gate, self.root), head)
 
 
 def open_workspace(start: Path) -> Workspace:

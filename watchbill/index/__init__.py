@@ -21,6 +21,7 @@ from watchbill.documents.ticket import gist
 from watchbill.errors import Damaged
 from watchbill.files.archive import tickets_in
 from watchbill.files.open_folder import OpenFolder
+from watchbill.heads import Head, held
 from watchbill.history import History, TicketFile, read_history, read_ticket
 from watchbill.index import kept as keeping
 from watchbill.index.kept import Kept
@@ -86,13 +87,12 @@ def overview(
     rules: str,
     step_of: Callable[[History], Step],
     judged: Callable[[History], History],
-    had_documents: Callable[[str], bool],
+    noted: Callable[[str], Head],
 ) -> Overview:
     """See every ticket. `rules` names everything besides the files themselves that a step depends on, and that `judged`
-    depends on, which says of a history what in it does not count. `had_documents` tells of a ticket without a history
-    whether it once had one."""
+    depends on, which says of a history what in it does not count. `noted` tells what was noted of a history."""
     with collector_at_rest():
-        return _Pass(layout, rules, step_of, judged, had_documents).overview()
+        return _Pass(layout, rules, step_of, judged, noted).overview()
 
 
 def ticket_file(layout: Layout, ticket: str) -> TicketFile | None:
@@ -165,10 +165,10 @@ class _Pass:
         rules: str,
         step_of: Callable[[History], Step],
         judged: Callable[[History], History],
-        had_documents: Callable[[str], bool],
+        noted: Callable[[str], Head],
     ) -> None:
         self.layout, self.rules, self.step_of, self.judged = layout, rules, step_of, judged
-        self.had_documents = had_documents
+        self.noted = noted
         kept = keeping.load(layout.index)
         self.kept = kept if kept.rules == rules else Kept(pasts=kept.pasts, packs=kept.packs)
         self.seen = see(layout)
@@ -236,7 +236,7 @@ class _Pass:
     def _card_at_once(self, data: bytes | None) -> Card | None:
         """The card of a ticket without a past whose file is in the engine's own form; None leaves it to care."""
         found = gist(data) if data else None
-        if found is None or found.id in self.seen.pasts or self.broken or self.had_documents(found.id):
+        if found is None or self._may_have_a_past(found.id):
             return None
         first = self.first_cards.get(found.status)
         return card_like(first, found) if first else None
@@ -253,15 +253,18 @@ class _Pass:
 
     def _card(self, file: TicketFile) -> Card:
         ticket = file.ticket
-        if ticket.id in self.seen.pasts or self.broken:
+        if self._may_have_a_past(ticket.id):
             history = self._history(ticket.id, file)
             return card_of(ticket, history, self.step_of(history))
-        nothing_yet = self._sound(History(ticket.id, ticket, file.sha))
+        nothing_yet = History(ticket.id, ticket, file.sha)
         card = card_of(ticket, nothing_yet, self.step_of(nothing_yet))
-        if not nothing_yet.damage:
-            # Without a document there is nothing that two tickets of one status could differ by.
-            self.first_cards.setdefault(ticket.status, card)
+        # Without a document there is nothing that two tickets of one status could differ by.
+        self.first_cards.setdefault(ticket.status, card)
         return card
+
+    def _may_have_a_past(self, ticket: str) -> bool:
+        """Whether documents of it lie there, may lie in a broken pack, or were published and are not seen."""
+        return bool(ticket in self.seen.pasts or self.broken or self.noted(ticket).published)
 
     def _look_at_histories_without_a_ticket(self) -> None:
         for ticket in sorted(self.moved.difference(self.known.tickets)):
@@ -269,11 +272,10 @@ class _Pass:
                 self._history(ticket, None)
 
     def _history(self, ticket: str, file: TicketFile | None) -> History:
-        return self._sound(read_history(self.layout, ticket, file))
-
-    def _sound(self, history: History) -> History:
         """The history as it counts. One that is not sound is kept in mind."""
-        history = self.judged(history)
+        # Read before the documents: one that is published in between is not taken for missing.
+        head = self.noted(ticket)
+        history = held(self.judged(read_history(self.layout, ticket, file)), head)
         if history.damaged_files or history.missing or history.changed:
             self.troubled.append(history)
         return history
