@@ -17,6 +17,7 @@ from watchbill import index
 from watchbill.hand_over import hand_over, step_of
 from watchbill.history import read_backlog
 from watchbill.index import FEW, Overview
+from watchbill.index.kept import load
 from watchbill.overview import overview_of
 from watchbill.rules.card import Card, card_of
 from watchbill.rules.planning import natural
@@ -189,7 +190,7 @@ def test_an_index_that_cannot_be_written_is_no_obstacle(tmp_path: Path, capsys: 
         lambda data: data[:-1],
         lambda data: data[: len(data) // 2],
         lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:],
-        lambda data: data.replace(b"watchbill index 1", b"watchbill index 0"),
+        lambda data: data.replace(b"watchbill index ", b"watchbill index 9", 1),
         lambda _data: b"",
         lambda data: bytes(len(data)),
     ],
@@ -197,7 +198,9 @@ def test_an_index_that_cannot_be_written_is_no_obstacle(tmp_path: Path, capsys: 
 def test_a_spoilt_index_counts_as_none(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     workspace = many(tmp_path)
     compare(workspace)
+    assert load(workspace.layout.index).cards
     workspace.layout.index.write_bytes(spoil(workspace.layout.index.read_bytes()))
+    assert not load(workspace.layout.index).cards
     compare(workspace)
 
 
