@@ -6,7 +6,7 @@ Owns the making of ticket files and the view of the backlog. Never changes a tic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -114,9 +114,15 @@ def _highest(workspace: Workspace, seen: Overview) -> int:
     names = (*seen.cards, *histories_on_disk(layout), *_names(layout))
     named = [int(match[1]) for name in names if (match := _OURS.match(name))]
     spoilt = (*(error.path for error in seen.damaged), *_inside(layout.quarantine))
-    manifests = [path for path in layout.manifests.glob("*.json") if MANIFEST_ID.fullmatch(path.stem)]
-    told = (*(_told(path, None) for path in manifests), *(_told(path, Ticket.limit) for path in spoilt))
+    told = (*(_told(path, None) for path in _newest_manifests(layout)), *(_told(path, Ticket.limit) for path in spoilt))
     return max((*named, *chain.from_iterable(told), *_in_broken_packs(layout)), default=0)
+
+
+def _newest_manifests(layout: Layout) -> Iterable[Path]:
+    """The newest of each agent, which alone can still be worked. There may be hundreds, of megabytes each."""
+    found = ((MANIFEST_ID.fullmatch(path.stem), path) for path in layout.manifests.glob("*.json"))
+    numbered = sorted((int(match[2]), match[1], path) for match, path in found if match)
+    return {agent: path for _, agent, path in numbered}.values()
 
 
 def _names(layout: Layout) -> Iterator[str]:
